@@ -1,0 +1,102 @@
+"""The action contract: the only code that turns network outputs into actuator targets.
+
+A network output is one of ``bins`` classes per actuator, or a continuous value; both mean a *unit action* in [-1, 1].
+The path from there is: smooth, scale, add to the measured position (relative) or place in the range (absolute), clamp.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from robot.hand import ACTUATOR_NAMES, CONTROL_PERIOD, NUM_ACTUATORS, actuator_range
+
+SMOOTHING_PERIOD = 0.08
+"""The period [s] for which ``smoothing`` is given (D18 C.1)."""
+
+
+@dataclass(frozen=True)
+class ActionContract:
+    """What a network output means.
+
+    Raises:
+        ValueError: if a value is out of its range.
+    """
+
+    mode: Literal["relative", "absolute"] = "relative"
+    """``relative``: the target is the measured position plus the action (D18); ``absolute``: a place in the range."""
+
+    bins: int = 11
+    """Classes per actuator, at equal distances over [-1, 1] (D18 C.1)."""
+
+    scale: float = 1.0
+    """Relative only: the share of an actuator's half range that an action of ±1 asks for in one step."""
+
+    smoothing: float = 0.3
+    """Share of the *old* smoothed action that remains after 80 ms (an exponential moving average; D18 C.1 gives the
+    coefficient, robogym's code its meaning)."""
+
+    period: float = CONTROL_PERIOD
+    """Seconds between two actions."""
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("relative", "absolute"):
+            raise ValueError(f"action mode is {self.mode!r}; allowed: relative, absolute")
+        if self.bins < 2:
+            raise ValueError(f"action bins is {self.bins}; 2 or more are needed")
+        if not 0.0 < self.scale <= 2.0:
+            raise ValueError(f"action scale is {self.scale}; allowed: above 0, up to 2 (the whole range in one step)")
+        if not 0.0 <= self.smoothing < 1.0:
+            raise ValueError(f"action smoothing is {self.smoothing}; allowed: 0 up to below 1")
+        if self.period <= 0.0:
+            raise ValueError(f"action period is {self.period} s; it must be positive")
+
+    @property
+    def size(self) -> int:
+        """Number of actuators."""
+        return NUM_ACTUATORS
+
+    def from_bins(self, bins: Tensor) -> Tensor:
+        """Unit actions in [-1, 1], of class indices in [0, bins), same shape."""
+        return bins.to(torch.float32) * (2.0 / (self.bins - 1)) - 1.0
+
+    def describe(self) -> dict[str, object]:
+        """The contract as plain data, for ``contract.json``."""
+        lower, upper = actuator_range()
+        return asdict(self) | {"actuators": list(ACTUATOR_NAMES), "lower": lower.tolist(), "upper": upper.tolist()}
+
+
+class ActionPath:
+    """Unit actions in, actuator targets out, for ``n`` hands; keeps each hand's smoothed action."""
+
+    def __init__(self, contract: ActionContract, n: int, device: torch.device | str = "cpu") -> None:
+        self.contract = contract
+        self.lower, self.upper = (limit.to(device) for limit in actuator_range())
+        self.smoothed = torch.zeros(n, NUM_ACTUATORS, device=device)
+
+    @property
+    def half_range(self) -> Tensor:
+        """Half of each actuator's range [rad], (20,)."""
+        return 0.5 * (self.upper - self.lower)
+
+    def reset(self, ids: Tensor, actuator_pos: Tensor) -> None:
+        """Forgets the past of hands ``ids``, (m,), whose actuators stand at ``actuator_pos`` [rad], (m, 20)."""
+        if self.contract.mode == "relative":
+            self.smoothed[ids] = 0.0
+        else:
+            self.smoothed[ids] = self.to_unit(actuator_pos)
+
+    def to_unit(self, actuator_pos: Tensor) -> Tensor:
+        """Where a position [rad] lies in its range, as a unit action in [-1, 1]."""
+        return ((actuator_pos - self.lower) / self.half_range - 1.0).clamp(-1.0, 1.0)
+
+    def step(self, action: Tensor, actuator_pos: Tensor) -> Tensor:
+        """Actuator targets [rad], (n, 20), for unit actions (n, 20) of hands measured at ``actuator_pos`` (n, 20)."""
+        keep = self.contract.smoothing ** (self.contract.period / SMOOTHING_PERIOD) if self.contract.smoothing else 0.0
+        self.smoothed = keep * self.smoothed + (1.0 - keep) * action.clamp(-1.0, 1.0)
+        if self.contract.mode == "relative":
+            target = actuator_pos + self.contract.scale * self.half_range * self.smoothed
+        else:
+            target = self.lower + (self.smoothed + 1.0) * self.half_range
+        return torch.minimum(torch.maximum(target, self.lower), self.upper)

@@ -1,0 +1,150 @@
+"""Goals: the laws that draw them, and the count of consecutive successes.
+
+The simulator tracks thousands of hands with this code, the deployed control loop tracks one.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from robot import rotation
+
+GoalLaw = Literal["parallel", "face_up", "so3"]
+GOAL_LAWS: tuple[str, ...] = get_args(GoalLaw)
+
+UP_BASE = (0.0, -1.0, 0.0)
+"""Up, in the base frame: the hand lies with its palm facing up."""
+
+CANDIDATES = 8
+"""Goals drawn at once; the first that is not already reached is taken."""
+
+
+@dataclass(frozen=True)
+class GoalConfig:
+    """The task's goals and when an episode ends.
+
+    Raises:
+        ValueError: if a value is out of its range.
+    """
+
+    law: GoalLaw = "face_up"
+    """``parallel``: one of the 24 orientations with every face parallel to the base frame's axes; ``face_up``: one of the
+    six faces up, turned freely about the vertical (R19 C.1, robogym); ``so3``: any rotation (D18)."""
+
+    threshold: float = 0.4
+    """A goal is reached when the rotation still to go is below this angle [rad] (D18 C.1)."""
+
+    max_successes: int = 50
+    """The episode ends with this many goals reached (D18 C.1)."""
+
+    time_limit: float = 8.0
+    """Seconds per goal: 8 in training (D18 C.1), 80 in evaluation (D18 §6.2)."""
+
+    def __post_init__(self) -> None:
+        if self.law not in GOAL_LAWS:
+            raise ValueError(f"goal law is {self.law!r}; allowed: {', '.join(GOAL_LAWS)}")
+        if not 0.0 < self.threshold < math.pi:
+            raise ValueError(f"goal threshold is {self.threshold} rad; allowed: between 0 and pi")
+        if self.max_successes < 1:
+            raise ValueError(f"goal max_successes is {self.max_successes}; allowed: 1 or more")
+        if self.time_limit <= 0.0:
+            raise ValueError(f"goal time_limit is {self.time_limit} s; it must be positive")
+
+
+def sample_goals(law: str, n: int, generator: torch.Generator) -> Tensor:
+    """``n`` goal orientations in the base frame, (n, 4), drawn by a goal law."""
+    if law == "so3":
+        return rotation.random_uniform(n, generator)
+    device = generator.device
+    up = torch.tensor(UP_BASE, device=device).expand(n, 3)
+    faces = _face_up_quats(device)
+    face = faces[torch.randint(len(faces), (n,), generator=generator, device=device)]
+    if law == "parallel":
+        yaw = torch.randint(4, (n,), generator=generator, device=device) * (0.5 * math.pi)
+    else:
+        yaw = torch.rand(n, generator=generator, device=device) * (2.0 * math.pi)
+    return rotation.multiply(rotation.from_axis_angle(up, yaw), face)
+
+
+def _face_up_quats(device: torch.device) -> Tensor:
+    """Six rotations, (6, 4), each bringing another face of the block up (to -y of the base frame)."""
+    x, z = torch.tensor([1.0, 0.0, 0.0], device=device), torch.tensor([0.0, 0.0, 1.0], device=device)
+    quarter = 0.5 * math.pi
+    about = ((x, 0.0), (x, quarter), (x, 2 * quarter), (x, 3 * quarter), (z, quarter), (z, 3 * quarter))
+    return torch.stack(
+        [rotation.from_axis_angle(axis, torch.tensor(angle, device=device)) for axis, angle in about]
+    )
+
+
+@dataclass(frozen=True)
+class GoalStep:
+    """What one control step did for each of n hands; every field is (n,)."""
+
+    progress: Tensor
+    """Rotation [rad] by which the block came nearer to the goal that was in force."""
+    reached: Tensor
+    """The goal was reached; a new one is in force."""
+    timed_out: Tensor
+    """The time limit of the goal has passed."""
+    finished: Tensor
+    """The last of ``max_successes`` goals was reached."""
+
+
+class GoalTracker:
+    """The goal in force and the consecutive successes of ``n`` hands."""
+
+    def __init__(self, config: GoalConfig, n: int, generator: torch.Generator, period: float) -> None:
+        """``period`` is the control period [s]; the generator's device is the tracker's."""
+        device = generator.device
+        self.config = config
+        self.generator = generator
+        self.max_steps = round(config.time_limit / period)
+        self.quat = rotation.identity(n, device)
+        self.distance = torch.zeros(n, device=device)
+        self.successes = torch.zeros(n, dtype=torch.int64, device=device)
+        self.steps = torch.zeros(n, dtype=torch.int64, device=device)
+
+    def reset(self, ids: Tensor, object_quat: Tensor) -> None:
+        """Starts an episode for hands ``ids``, (m,), whose blocks lie at ``object_quat``, (m, 4)."""
+        self.successes[ids] = 0
+        self._new_goal(ids, object_quat)
+
+    def step(self, object_quat: Tensor) -> GoalStep:
+        """Judges the blocks' new orientation, (n, 4), and draws a new goal where one was reached."""
+        now = rotation.distance(self.quat, object_quat)
+        progress = self.distance - now
+        self.distance = now
+        self.steps += 1
+        reached = now < self.config.threshold
+        self.successes += reached
+        ids = reached.nonzero().squeeze(-1)
+        if len(ids):
+            self._new_goal(ids, object_quat[ids])
+        finished = reached & (self.successes >= self.config.max_successes)
+        return GoalStep(progress, reached, self.steps >= self.max_steps, finished)
+
+    def _new_goal(self, ids: Tensor, object_quat: Tensor) -> None:
+        m = len(ids)
+        drawn = sample_goals(self.config.law, CANDIDATES * m, self.generator).view(m, CANDIDATES, 4)
+        away = rotation.distance(drawn, object_quat.to(drawn).unsqueeze(1))
+        # the first candidate not yet reached; if all are, the farthest
+        far = away >= self.config.threshold
+        choice = torch.where(far.any(1), far.int().argmax(1), away.argmax(1))
+        rows = torch.arange(m, device=drawn.device)
+        self.quat[ids] = drawn[rows, choice]
+        self.distance[ids] = away[rows, choice]
+        self.steps[ids] = 0
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Everything needed to go on exactly from here."""
+        names = ("quat", "distance", "successes", "steps")
+        return {name: getattr(self, name).clone() for name in names} | {"generator": self.generator.get_state()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Goes on exactly from where ``state_dict`` was taken."""
+        for name in ("quat", "distance", "successes", "steps"):
+            getattr(self, name).copy_(state[name])
+        self.generator.set_state(state["generator"])

@@ -1,0 +1,113 @@
+"""The observation contract: the only code that turns measurements into network inputs.
+
+The simulator calls it with a batch of thousands, the deployed control loop with a batch of one. A *measurement* is a
+mapping from field names to tensors ``(n, *shape)``; a contract names the fields a network reads, and in which order.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from robot import rotation
+from robot.hand import NUM_ACTUATORS, NUM_JOINTS
+
+
+@dataclass(frozen=True)
+class Field:
+    """One measured quantity, without its batch dimension."""
+
+    name: str
+    shape: tuple[int, ...]
+    unit: str
+    frame: str
+    meaning: str
+
+    @property
+    def size(self) -> int:
+        """The number of scalars."""
+        return int(torch.Size(self.shape).numel())
+
+
+FIELDS: dict[str, Field] = {
+    field.name: field
+    for field in (
+        Field("fingertip_pos", (5, 3), "m", "base", "fingertip markers, first finger to thumb"),
+        Field("object_pos", (3,), "m", "base", "centre of the block"),
+        Field("object_quat", (4,), "wxyz", "base", "orientation of the block"),
+        Field("goal_quat", (4,), "wxyz", "base", "orientation the block shall reach"),
+        Field("goal_rel_quat", (4,), "wxyz", "base", "rotation still to go: goal ⊗ object⁻¹"),
+        Field("joint_pos", (NUM_JOINTS,), "rad", "-", "joint angles"),
+        Field("joint_vel", (NUM_JOINTS,), "rad/s", "-", "joint velocities"),
+        Field("joint_target", (NUM_ACTUATORS,), "rad", "-", "actuator targets in force"),
+        Field("object_linvel", (3,), "m/s", "base", "velocity of the block's centre"),
+        Field("object_angvel", (3,), "rad/s", "base", "angular velocity of the block"),
+    )
+}
+"""Every field a contract may name."""
+
+DERIVED = {"goal_rel_quat": ("goal_quat", "object_quat")}
+"""Fields computed here from others, so that simulation and deployment cannot compute them differently."""
+
+
+@dataclass(frozen=True)
+class ObservationContract:
+    """Which fields a network reads, in order.
+
+    Raises:
+        ValueError: if a name is unknown or given twice.
+    """
+
+    names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for name in self.names:
+            if name not in FIELDS:
+                raise ValueError(f"unknown observation field {name!r}; known: {', '.join(FIELDS)}")
+        if len(set(self.names)) != len(self.names):
+            raise ValueError(f"an observation field is named twice in {self.names}")
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """The fields in order."""
+        return tuple(FIELDS[name] for name in self.names)
+
+    @property
+    def size(self) -> int:
+        """Length of the observation vector."""
+        return sum(field.size for field in self.fields)
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """The fields somebody has to measure, derived ones replaced by their sources."""
+        sources = [source for name in self.names for source in DERIVED.get(name, (name,))]
+        return tuple(dict.fromkeys(sources))
+
+    def vector(self, measurement: Mapping[str, Tensor]) -> Tensor:
+        """The network input, ``(n, size)`` float32; quaternions with a non-negative scalar part.
+
+        Raises:
+            KeyError: if a field that the contract needs was not measured.
+            ValueError: if a field has another shape than its description.
+        """
+        parts = []
+        for field in self.fields:
+            value = _derive(measurement) if field.name == "goal_rel_quat" else measurement[field.name]
+            if tuple(value.shape[1:]) != field.shape:
+                raise ValueError(f"{field.name} has shape (n, {value.shape[1:]}), the contract says (n, {field.shape})")
+            if field.unit == "wxyz":
+                value = rotation.canonical(value)
+            parts.append(value.flatten(1).float())
+        return torch.cat(parts, dim=1)
+
+    def describe(self) -> list[dict[str, object]]:
+        """The contract as plain data, for ``contract.json``."""
+        return [
+            {"name": f.name, "shape": list(f.shape), "unit": f.unit, "frame": f.frame, "meaning": f.meaning}
+            for f in self.fields
+        ]
+
+
+def _derive(measurement: Mapping[str, Tensor]) -> Tensor:
+    return rotation.multiply(measurement["goal_quat"], rotation.conjugate(measurement["object_quat"]))
