@@ -1,0 +1,1 @@
+"""What is uncertain: distributions, randomization terms, and the noise of sensing and acting."""

@@ -5,12 +5,13 @@ The path from there is: smooth, scale, add to the measured position (relative) o
 """
 
 from dataclasses import asdict, dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from robot.hand import ACTUATOR_NAMES, CONTROL_PERIOD, NUM_ACTUATORS, actuator_range
+
+ACTION_MODES = ("relative", "absolute")
 
 SMOOTHING_PERIOD = 0.08
 """The period [s] for which ``smoothing`` is given (D18 C.1)."""
@@ -24,7 +25,7 @@ class ActionContract:
         ValueError: if a value is out of its range.
     """
 
-    mode: Literal["relative", "absolute"] = "relative"
+    mode: str = "relative"
     """``relative``: the target is the measured position plus the action (D18); ``absolute``: a place in the range."""
 
     bins: int = 11
@@ -41,8 +42,8 @@ class ActionContract:
     """Seconds between two actions."""
 
     def __post_init__(self) -> None:
-        if self.mode not in ("relative", "absolute"):
-            raise ValueError(f"action mode is {self.mode!r}; allowed: relative, absolute")
+        if self.mode not in ACTION_MODES:
+            raise ValueError(f"action mode is {self.mode!r}; allowed: {', '.join(ACTION_MODES)}")
         if self.bins < 2:
             raise ValueError(f"action bins is {self.bins}; 2 or more are needed")
         if not 0.0 < self.scale <= 2.0:

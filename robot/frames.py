@@ -34,29 +34,34 @@ class Pose:
 
 
 def fit_points(points_b: Tensor, points_a: Tensor) -> tuple[Pose, Tensor]:
-    """The transform ``T_a_b`` that best maps points of frame b onto the same points seen in frame a (Kabsch 1976).
+    """The transforms ``T_a_b`` that best map points of frame b onto the same points seen in frame a (Kabsch 1976).
 
     Args:
         points_b: the points as the model knows them, (m, 3) [m].
-        points_a: the same points as measured, (m, 3) [m]; rows with NaN (markers not seen) are left out.
+        points_a: the same points as measured, (n, m, 3) [m]; points with NaN (markers not seen) are left out.
 
     Returns:
-        ``T_a_b`` (unbatched) and the root-mean-square residual [m].
+        ``T_a_b`` for each of the n measurements and the root-mean-square residuals (n,) [m].
 
     Raises:
-        ValueError: if fewer than three points are seen, or those seen lie on one line.
+        ValueError: if fewer than three points of a measurement are seen, or those seen lie on one line.
     """
     seen = torch.isfinite(points_a).all(dim=-1)
-    if int(seen.sum()) < 3:
-        raise ValueError(f"a frame needs 3 or more visible markers; {int(seen.sum())} of {len(seen)} are visible")
-    b, a = points_b[seen].double(), points_a[seen].double()
-    mean_b, mean_a = b.mean(0), a.mean(0)
-    u, spread, vt = torch.linalg.svd((b - mean_b).T @ (a - mean_a))
-    if spread[1] < 1e-9:
+    if int(seen.sum(-1).min()) < 3:
+        raise ValueError(f"a frame needs 3 or more visible markers; {int(seen.sum(-1).min())} of {seen.shape[-1]} are")
+    weight = seen.double().unsqueeze(-1)
+    a = torch.where(seen.unsqueeze(-1), points_a, 0.0).double()
+    b = points_b.double().expand_as(a)
+    count = weight.sum(-2)
+    mean_a, mean_b = (a * weight).sum(-2) / count, (b * weight).sum(-2) / count
+    centred_a, centred_b = (a - mean_a.unsqueeze(-2)) * weight, (b - mean_b.unsqueeze(-2)) * weight
+    u, spread, vt = torch.linalg.svd(centred_b.mT @ centred_a)
+    if float(spread[..., 1].min()) < 1e-9:
         raise ValueError("a frame needs markers that do not lie on one line")
-    flip = torch.ones(3, dtype=torch.float64)
-    flip[2] = torch.sign(torch.linalg.det(vt.T @ u.T))  # a reflection is no rotation
-    quat = rotation.from_matrix(vt.T @ torch.diag(flip) @ u.T)
-    pose = Pose(mean_a - rotation.rotate(quat, mean_b), quat)
-    residual = (pose.apply(b) - a).square().sum(-1).mean().sqrt()
-    return Pose(pose.pos.to(points_a), pose.quat.to(points_a)), residual.to(points_a)
+    flip = torch.ones_like(spread)
+    flip[..., 2] = torch.linalg.det(vt.mT @ u.mT).sign()  # a reflection is no rotation
+    quat = rotation.from_matrix(vt.mT @ torch.diag_embed(flip) @ u.mT)
+    pos = mean_a - rotation.rotate(quat, mean_b)
+    error = (rotation.rotate(quat.unsqueeze(-2), b) + pos.unsqueeze(-2) - a) * weight
+    residual = (error.square().sum((-1, -2)) / count.squeeze(-1)).sqrt()
+    return Pose(pos.to(points_a), quat.to(points_a)), residual.to(points_a)

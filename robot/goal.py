@@ -5,15 +5,13 @@ The simulator tracks thousands of hands with this code, the deployed control loo
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from robot import rotation
 
-GoalLaw = Literal["parallel", "face_up", "so3"]
-GOAL_LAWS: tuple[str, ...] = get_args(GoalLaw)
+GOAL_LAWS = ("parallel", "face_up", "so3")
 
 UP_BASE = (0.0, -1.0, 0.0)
 """Up, in the base frame: the hand lies with its palm facing up."""
@@ -30,7 +28,7 @@ class GoalConfig:
         ValueError: if a value is out of its range.
     """
 
-    law: GoalLaw = "face_up"
+    law: str = "face_up"
     """``parallel``: one of the 24 orientations with every face parallel to the base frame's axes; ``face_up``: one of the
     six faces up, turned freely about the vertical (R19 C.1, robogym); ``so3``: any rotation (D18)."""
 
