@@ -14,7 +14,7 @@ BASE_HEIGHT = 0.30
 BASE_QUAT = (0.5, -0.5, 0.5, -0.5)
 """``quat_world_base``: the forearm points along world +x, the palm faces up (+z), the thumb is at world -y."""
 
-GOAL_POS = (0.36, 0.22, 0.50)
+GOAL_POS = (0.33, 0.20, 0.44)
 """Where the goal orientation is shown [m, world]; it collides with nothing."""
 
 PALM_CENTER = (0.0, -0.0215, 0.318)
@@ -22,7 +22,7 @@ PALM_CENTER = (0.0, -0.0215, 0.318)
 
 _WORKSPACE = np.array([0.31, 0.0, 0.34])
 _CAMERA_POS = {"camera0": (0.45, -0.45, 0.75), "camera1": (0.45, 0.45, 0.75), "camera2": (0.78, 0.0, 0.62)}
-_VIDEO_POS = (0.72, -0.40, 0.66)
+_VIDEO_POS = (0.82, -0.42, 0.78)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,175 @@
+"""The reorientation task: a batch of hands, each turning its block to one goal orientation after another (D18)."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from randomization.acting import ActionNoise
+from randomization.config import RandomizationConfig
+from randomization.sensing import SensorNoise
+from robot import hand
+from robot.action import ActionContract, ActionPath
+from robot.goal import GoalConfig, GoalStep, GoalTracker
+from robot.observation import ObservationContract
+from sim.physics import CpuPhysics
+from sim.randomize import PhysicsRandomizer
+from sim.reset import ResetConfig, Resetter, dropped
+from sim.scene import SceneConfig, build_model
+from sim.vector_env import Observation, Step
+
+
+@dataclass
+class RewardConfig:
+    """D18 C.1: r = progress [rad] + goal at each goal reached + drop when the block falls."""
+
+    progress: float = 1.0
+    goal: float = 5.0
+    drop: float = -20.0
+
+
+@dataclass
+class TaskConfig:
+    """The task and its two contracts.
+
+    Raises:
+        ValueError: if the control period is no whole number of sub-steps.
+    """
+
+    goal: GoalConfig = field(default_factory=GoalConfig)
+    action: ActionContract = field(default_factory=ActionContract)
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    scene: SceneConfig = field(default_factory=SceneConfig)
+    reset: ResetConfig = field(default_factory=ResetConfig)
+
+    policy_observation: list[str] = field(
+        default_factory=lambda: ["fingertip_pos", "object_pos", "object_quat", "goal_quat", "goal_rel_quat"]
+    )
+    """What the policy sees, noisy (R19 Table 12)."""
+
+    critic_observation: list[str] = field(
+        default_factory=lambda: [
+            "fingertip_pos",
+            "object_pos",
+            "object_quat",
+            "goal_quat",
+            "goal_rel_quat",
+            "joint_pos",
+            "joint_vel",
+            "joint_target",
+            "object_linvel",
+            "object_angvel",
+        ]
+    )
+    """What the critic sees, clean (D18 Table 2, and the targets in force)."""
+
+    drop_depth: float = 0.10
+    """The block counts as dropped this far [m] below the origin of the base frame."""
+
+    def __post_init__(self) -> None:
+        substeps = self.action.period / self.scene.timestep
+        if abs(substeps - round(substeps)) > 1e-6 or round(substeps) < 1:
+            raise ValueError(
+                f"action period {self.action.period} s is no whole number of sub-steps of {self.scene.timestep} s"
+            )
+
+    @property
+    def substeps(self) -> int:
+        """Physics sub-steps in a control step."""
+        return round(self.action.period / self.scene.timestep)
+
+
+class ReorientEnv:
+    """``n`` worlds of the task; a ``VectorEnv``."""
+
+    def __init__(
+        self, task: TaskConfig, randomization: RandomizationConfig, n: int, seed: int, threads: int = 0
+    ) -> None:
+        """``threads`` is the number of CPU threads for physics, 0 for all; every draw comes from ``seed``."""
+        self.task = task
+        self.num_envs = n
+        self.policy_contract = ObservationContract(tuple(task.policy_observation))
+        self.critic_contract = ObservationContract(tuple(task.critic_observation))
+        self.action_contract = task.action
+        self.generator = torch.Generator().manual_seed(seed)
+
+        self.physics = CpuPhysics(build_model(task.scene), n, threads)
+        self.device = self.physics.device
+        self.randomizer = PhysicsRandomizer(randomization.physics, self.physics, self.generator)
+        self.sensors = SensorNoise(randomization, n, self.generator)
+        self.action_noise = ActionNoise(randomization.action, n, self.generator)
+        self.resetter = Resetter(task.reset, self.physics, task.drop_depth, self.generator)
+        self.goals = GoalTracker(task.goal, n, self.generator, task.action.period)
+        self.path = ActionPath(task.action, n, self.device)
+        self.measurement: dict[str, Tensor] = {}
+        """The exact values of every observation field in the present state."""
+
+    def reset(self) -> Observation:
+        """Starts a new episode in every world."""
+        self._reset(torch.arange(self.num_envs))
+        return self._observe()
+
+    def step(self, action: Tensor) -> Step:
+        """Advances every world by one control period under unit actions (n, 20)."""
+        target = self.path.step(self.action_noise.apply(action), hand.actuator_pos(self.measurement["joint_pos"]))
+        self.physics.set_target(target)
+        self.physics.step(self.task.substeps)
+        self._measure()
+
+        fallen = dropped(self.measurement["object_pos"], self.task.drop_depth)
+        goal = self.goals.step(self.measurement["object_quat"])
+        reward = self._reward(goal, fallen)
+        truncated = (goal.timed_out | goal.finished) & ~fallen
+        done = fallen | truncated
+        successes = self.goals.successes.clone()
+        final_critic = self._critic()
+        if done.any():
+            self._reset(done.nonzero().squeeze(-1))
+        return Step(self._observe(), reward, fallen, truncated, final_critic, successes)
+
+    def _reward(self, goal: GoalStep, fallen: Tensor) -> Tensor:
+        weights = self.task.reward
+        return weights.progress * goal.progress + weights.goal * goal.reached + weights.drop * fallen
+
+    def _reset(self, ids: Tensor) -> None:
+        rows = ids.numpy()
+        self.randomizer.reset(rows)
+        self.sensors.reset(ids)
+        self.action_noise.reset(ids)
+        self.resetter.reset(rows)
+        self._measure()
+        self.goals.reset(ids, self.measurement["object_quat"][ids])
+        self.path.reset(ids, hand.actuator_pos(self.measurement["joint_pos"][ids]))
+
+    def _measure(self) -> None:
+        self.measurement = self.physics.measure()
+
+    def _observe(self) -> Observation:
+        noisy = self.sensors.apply(self.measurement) | {"goal_quat": self.goals.quat}
+        return Observation(self.policy_contract.vector(noisy), self._critic())
+
+    def _critic(self) -> Tensor:
+        return self.critic_contract.vector(self.measurement | {"goal_quat": self.goals.quat})
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to go on exactly from here, generators included."""
+        return {
+            "physics": self.physics.state_dict(),
+            "sensors": self.sensors.state_dict(),
+            "action_noise": self.action_noise.state_dict(),
+            "goals": self.goals.state_dict(),
+            "smoothed_action": self.path.smoothed.clone(),
+            "generator": self.generator.get_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on exactly from where ``state_dict`` was taken."""
+        self.physics.load_state_dict(state["physics"])
+        self.sensors.load_state_dict(state["sensors"])
+        self.action_noise.load_state_dict(state["action_noise"])
+        self.goals.load_state_dict(state["goals"])
+        self.path.smoothed.copy_(state["smoothed_action"])
+        self.generator.set_state(state["generator"])
+        self._measure()

@@ -1,0 +1,131 @@
+"""Batched physics on the CPU: many worlds of one model, stepped on threads by ``mujoco.batch``."""
+
+from typing import Any
+
+import mujoco
+import numpy as np
+import torch
+from mujoco import batch
+from torch import Tensor
+
+from robot import hand, rotation
+from robot.frames import Pose
+from robot.observation import FIELDS
+
+_VEL = mujoco.mjtStage.mjSTAGE_VEL
+
+
+class CpuPhysics:
+    """``n`` worlds; positions, velocities and sites are always those of the present state."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, model: mujoco.MjModel, n: int, threads: int = 0) -> None:
+        """``threads`` is the number of CPU threads to step on, 0 for all."""
+        self.model = model
+        self.n = n
+        # persistent batches continue a step from the velocity stage, so fresh derived fields cost nothing
+        self.batch = batch.Batch(model, nsim=n, nthread=threads, persistent=True)
+        self._qpos, self._qvel, self._ctrl = (self.batch.bind(name) for name in ("qpos", "qvel", "ctrl"))
+        self._mocap_quat = self.batch.bind("mocap_quat")
+        self._site_xpos = self.batch.bind("site_xpos")
+
+        joints = [model.joint(name) for name in hand.JOINT_NAMES]
+        self._joint_qpos = np.array([joint.qposadr[0] for joint in joints])
+        self._joint_dof = np.array([joint.dofadr[0] for joint in joints])
+        self._actuators = np.array([model.actuator(name).id for name in hand.ACTUATOR_NAMES])
+        self._fingertips = np.array([model.site(name).id for name in hand.FINGERTIP_MARKERS])
+        block = model.joint("block")
+        self._block_qpos, self._block_dof = int(block.qposadr[0]), int(block.dofadr[0])
+
+        data = mujoco.MjData(model)
+        mujoco.mj_forward(model, data)
+        base = data.body("rh_forearm")
+        self.T_world_base = Pose(torch.from_numpy(base.xpos.copy()), torch.from_numpy(base.xquat.copy()))
+        self.reset(np.arange(n))
+
+    def reset(self, ids: np.ndarray) -> None:
+        """Puts worlds ``ids`` into the model's default state; ``forward`` must follow."""
+        self.batch.reset(ids, stage=mujoco.mjtStage.mjSTAGE_NONE)
+
+    def forward(self, ids: np.ndarray) -> None:
+        """Makes every derived field of worlds ``ids`` that of their state."""
+        self.batch.forward(ids, stage=_VEL)
+
+    def step(self, nstep: int, ids: np.ndarray | None = None) -> None:
+        """Advances worlds ``ids``, or all, by ``nstep`` sub-steps.
+
+        Raises:
+            mujoco.batch.SimulationError: if MuJoCo fails in a world.
+        """
+        self.batch.step(ids, nstep=nstep, stage=_VEL)
+
+    def set_target(self, target: Tensor, ids: np.ndarray | slice = slice(None)) -> None:
+        """Sets the actuators' position targets [rad], (n, 20), of worlds ``ids``."""
+        rows = self._ctrl[ids]
+        rows[:, self._actuators] = target.numpy()
+        self._ctrl[ids] = rows
+
+    def set_joints(self, ids: np.ndarray, joint_pos: Tensor) -> None:
+        """Places the hand's joints [rad], (m, 24), at rest; ``forward`` must follow."""
+        self._qpos[np.ix_(ids, self._joint_qpos)] = joint_pos.numpy()
+        self._qvel[np.ix_(ids, self._joint_dof)] = 0.0
+
+    def set_block(self, ids: np.ndarray, pos: Tensor, quat: Tensor) -> None:
+        """Places the block at a pose in the base frame, (m, 3) and (m, 4), at rest; ``forward`` must follow."""
+        T_world_block = self.T_world_base @ Pose(pos.double(), quat.double())
+        start = self._block_qpos
+        self._qpos[ids, start : start + 7] = torch.cat((T_world_block.pos, T_world_block.quat), dim=1).numpy()
+        self._qvel[ids, self._block_dof : self._block_dof + 6] = 0.0
+
+    def show_goal(self, goal_quat: Tensor) -> None:
+        """Turns the goal shown beside the hand to an orientation in the base frame, (n, 4)."""
+        self._mocap_quat[:, 0] = rotation.multiply(self.T_world_base.quat, goal_quat.double()).numpy()
+
+    def measure(self) -> dict[str, Tensor]:
+        """The exact values, float32, of every observation field that physics knows (see ``robot.observation``)."""
+        qpos, qvel = torch.from_numpy(self._qpos), torch.from_numpy(self._qvel)
+        start, dof = self._block_qpos, self._block_dof
+        T_base_world = self.T_world_base.inverse()
+        T_world_block = Pose(qpos[:, start : start + 3], qpos[:, start + 3 : start + 7])
+        T_base_block = T_base_world @ T_world_block
+        fingertips = torch.from_numpy(self._site_xpos[:, self._fingertips])
+        values = {
+            "joint_pos": qpos[:, self._joint_qpos],
+            "joint_vel": qvel[:, self._joint_dof],
+            "joint_target": torch.from_numpy(self._ctrl)[:, self._actuators],
+            "fingertip_pos": T_base_world.apply(fingertips),
+            "object_pos": T_base_block.pos,
+            "object_quat": T_base_block.quat,
+            "object_linvel": rotation.rotate(T_base_world.quat, qvel[:, dof : dof + 3]),
+            # a free joint's angular velocity is given in the body's own frame
+            "object_angvel": rotation.rotate(T_base_block.quat, qvel[:, dof + 3 : dof + 6]),
+        }
+        return {name: value.float().reshape(self.n, *FIELDS[name].shape) for name, value in values.items()}
+
+    def expand(self, field: str) -> np.ndarray:
+        """Per-world values of a model field, (n, …), live: what is written holds from the next call on."""
+        return self.batch.expand(field)
+
+    def set_const(self, ids: np.ndarray) -> None:
+        """Recomputes what MuJoCo derives from masses, sizes and poses of worlds ``ids``; after writing such a field."""
+        self.batch.set_const(ids)
+
+    def warning_count(self) -> Tensor:
+        """MuJoCo warnings raised in each world since it was last reset, (n,)."""
+        return torch.from_numpy(self.batch.warning[:, :, 1].sum(axis=1).astype(np.int64))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to go on exactly from here, per-world model fields included."""
+        fields = {name: torch.from_numpy(self.batch.expand(name).copy()) for name in self._expanded()}
+        return {"state": torch.from_numpy(self.batch.state.copy()), "fields": fields}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on exactly from where ``state_dict`` was taken."""
+        for name, value in state["fields"].items():
+            self.batch.expand(name)[:] = value.numpy()
+        self.batch.state[:] = state["state"].numpy()
+        self.forward(np.arange(self.n))
+
+    def _expanded(self) -> list[str]:
+        return [name for name in batch.MODEL_FIELDS if self.batch.expanded(name) is not None]

@@ -1,0 +1,69 @@
+"""Videos: an episode as it was, drawn from its trajectory."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import imageio.v2 as imageio
+import mujoco
+import numpy as np
+import torch
+from torch import Tensor
+
+from robot import hand, rotation
+from robot.frames import Pose
+from sim.camera import Camera
+from sim.scene import build_model
+
+FRAME_RATE = 12.5
+"""Frames per second: one for each control step."""
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """What is needed to draw an episode; arrays have one row per frame."""
+
+    joint_pos: Tensor
+    """(t, 24) [rad]."""
+    object_pos: Tensor
+    """(t, 3) [m], base frame."""
+    object_quat: Tensor
+    """(t, 4), base frame."""
+    goal_quat: Tensor
+    """(t, 4), base frame."""
+    caption: list[str]
+    """A line of text for each frame."""
+
+
+def write_video(path: Path, trajectory: Trajectory, width: int = 640, height: int = 480, fps: float = FRAME_RATE) -> None:
+    """Draws the trajectory into an H.264 video at ``path``, whose folder is made if need be."""
+    model = build_model()
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    base = data.body("rh_forearm")
+    T_world_base = Pose(torch.from_numpy(base.xpos.copy()), torch.from_numpy(base.xquat.copy()))
+    T_world_block = T_world_base @ Pose(trajectory.object_pos.double(), trajectory.object_quat.double())
+    goal_quat = rotation.multiply(T_world_base.quat, trajectory.goal_quat.double())
+    joints = [int(model.joint(name).qposadr[0]) for name in hand.JOINT_NAMES]
+    block = int(model.joint("block").qposadr[0])
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        Camera(model, width, height, show_goal=True) as camera,
+        imageio.get_writer(path, fps=fps, codec="libx264", macro_block_size=8) as writer,
+    ):
+        for t, caption in enumerate(trajectory.caption):
+            data.qpos[joints] = trajectory.joint_pos[t].numpy()
+            data.qpos[block : block + 3] = T_world_block.pos[t].numpy()
+            data.qpos[block + 3 : block + 7] = T_world_block.quat[t].numpy()
+            data.mocap_quat[0] = goal_quat[t].numpy()
+            mujoco.mj_forward(model, data)
+            writer.append_data(_captioned(camera.render(data, "video"), caption))
+
+
+def _captioned(picture: np.ndarray, text: str) -> np.ndarray:
+    import cv2
+
+    picture = picture.copy()
+    for colour, thickness in (((255, 255, 255), 4), ((40, 40, 40), 1)):
+        cv2.putText(picture, text, (12, 28), cv2.FONT_HERSHEY_SIMPLEX, 0.6, colour, thickness, cv2.LINE_AA)
+    return picture
