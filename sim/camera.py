@@ -1,9 +1,5 @@
 """Offscreen cameras: pictures of the scene as an RGB camera would see it, without a display."""
 
-import os
-
-os.environ.setdefault("MUJOCO_GL", "egl")  # MuJoCo reads it when it is imported
-
 import mujoco
 import numpy as np
 
