@@ -1,0 +1,1 @@
+"""The eyes: the block's pose from camera images."""

@@ -1,0 +1,196 @@
+"""The control loop: a process that reads the devices, decides and commands at absolute deadlines."""
+
+import gc
+import logging
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import torch
+
+from hardware.bus import Endpoints, Publisher, StaleStream, Subscriber
+from hardware.clock import NS, Pacer, Wakeup, now_ns
+from hardware.controller import EPISODE, HOLD_REASONS, RESUME, Controller, ControllerConfig
+from hardware.drivers import BusCameras, BusHand, BusMocap, Devices, Inputs, MaxAge
+from hardware.messages import BLOCK_DROPPED, BLOCK_RESET, ControlTick, Decision, Event, JointCommand, Used
+from hardware.process import Lifetime, load_config, save_config, say_ready
+from hardware.statistics import LoopReport, LoopStatistics, Sections
+
+log = logging.getLogger(__name__)
+
+
+class BlockAway(RuntimeError):
+    """The block is not on the hand."""
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """What the loop is connected to and for how long it runs."""
+
+    endpoints: Endpoints
+    """Where the devices and the listeners are."""
+    controller: ControllerConfig
+    """What decides."""
+    report: str
+    """Where the loop report goes, as JSON, however the loop ends."""
+    seconds: float = 0.0
+    """How long to run; 0: until told to stop."""
+    max_age: MaxAge = field(default_factory=MaxAge)
+    """The oldest messages to act on."""
+    listeners: tuple[str, ...] = ("command", "tick")
+    """Streams that need a listener before the first tick: the hand's driver and the recorder."""
+    start_timeout: float = 10.0
+    """Seconds to wait for listeners and devices."""
+
+
+class ControlLoop:
+    """One controller driving one hand."""
+
+    def __init__(self, config: LoopConfig, controller: Controller, devices: Devices, out: Publisher) -> None:
+        self._config = config
+        self._controller = controller
+        self._devices = devices
+        self._out = out
+        self._events = Subscriber([config.endpoints.hand], ["event"])
+        self._statistics = LoopStatistics(controller.period)
+        self._tick = 0
+        self._episode = -1
+        self._start = EPISODE
+        self._reason = ""
+        self._block_away = False
+
+    def wait_for_devices(self) -> None:
+        """Returns when every device delivers.
+
+        Raises:
+            StaleStream: naming the device that does not.
+        """
+        deadline = now_ns() + round(self._config.start_timeout * NS)
+        while True:
+            try:
+                self._read()
+                return
+            except StaleStream:
+                if now_ns() > deadline:
+                    raise
+            self._events.next(timeout=0.01)
+
+    def run(self, lifetime: Lifetime) -> LoopReport:
+        """Runs until told to stop or time is up; however that ends, the hand is told to hold and the report written."""
+        self._event("start", f"policy {self._controller.config.policy}")
+        gc.collect()
+        gc.freeze()
+        gc.disable()  # a collection in the middle of a tick is a late command
+        stopped = "failed"
+        end_ns = now_ns() + round(self._config.seconds * NS)
+        pacer = Pacer(self._controller.period)
+        try:
+            while not lifetime.over and (not self._config.seconds or now_ns() < end_ns):
+                self.tick(pacer.wait())
+            stopped = "told to stop" if lifetime.over else "time is up"
+        finally:
+            self._devices.hand.send(JointCommand(capture_ns=now_ns(), tick=self._tick, target=None))
+            self._event("stop", stopped)
+            report = self._statistics.report(stopped)
+            save_config(report, Path(self._config.report))
+            gc.enable()
+        return report
+
+    def tick(self, wakeup: Wakeup) -> None:
+        """Reads, decides, commands, and tells what it did."""
+        begin_ns, timed = now_ns(), Sections()
+        self._listen()
+        start, episode = self._start, self._episode + (self._start == EPISODE)
+        inputs, decision, reason = None, None, ""
+        try:
+            if self._block_away:
+                raise BlockAway("the block is not on the hand")
+            with timed("read"):
+                inputs = self._read()
+            if start:
+                self._controller.start(start, episode)
+            decision = self._controller.step(inputs.hand, inputs.frame, inputs.images, timed)
+        except (StaleStream, BlockAway, *HOLD_REASONS) as error:
+            reason = str(error)
+        with timed("command"):
+            target = None if decision is None else decision.applied
+            self._devices.hand.send(JointCommand(capture_ns=begin_ns, tick=self._tick, target=target))
+        with timed("tell"):
+            self._follow(decision, start, episode, reason)
+            message = ControlTick(
+                capture_ns=begin_ns,
+                tick=self._tick,
+                start=start if inputs else "",
+                episode=episode,
+                mode="hold" if decision is None else "active",
+                reason=reason,
+                late=wakeup.late_ns / NS,
+                missed=wakeup.missed,
+                timings=dict(timed.seconds),
+                used=inputs and Used(inputs.hand.seq, inputs.frame.seq, inputs.camera_seqs),
+                decision=decision,
+            )
+            self._out.send("tick", message)
+        clamped = decision is not None and bool(decision.clamped)
+        self._statistics.tick(wakeup, timed.seconds, hold=decision is None, clamped=clamped)
+        self._tick += 1
+
+    def _listen(self) -> None:
+        for received in self._events.drain():
+            kind = cast(Event, received.message).kind
+            if kind == BLOCK_DROPPED:
+                self._block_away = True
+            elif kind == BLOCK_RESET:
+                self._block_away = False
+                self._start = EPISODE
+
+    def _read(self) -> Inputs:
+        return Inputs.read(self._devices, self._controller.source.cameras, self._config.max_age)
+
+    def _follow(self, decision: Decision | None, start: str, episode: int, reason: str) -> None:
+        """Keeps the account of episodes and successes, and says what has changed."""
+        if reason and reason != self._reason:
+            self._event("hold", reason)
+        self._reason = reason
+        if decision is None:
+            self._start = self._start or RESUME
+            return
+        if start == EPISODE:
+            self._episode = episode
+            self._statistics.episode()
+        if decision.reached:
+            self._statistics.reached()
+            self._event("goal reached", f"{decision.successes} in a row")
+        self._start = EPISODE if decision.ended else ""
+        if decision.ended:
+            self._event("episode ended", decision.ended)
+
+    def _event(self, kind: str, text: str) -> None:
+        log.info("%s: %s", kind, text)
+        self._out.send("event", Event(capture_ns=now_ns(), kind=kind, text=text))
+
+
+def main() -> None:
+    """``python -m hardware.loop CONFIG.json``"""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    config = load_config(LoopConfig)
+    lifetime = Lifetime()
+    torch.set_num_threads(1)  # for one hand the hand-over to other threads costs more than it gains
+    try:
+        controller = Controller(config.controller)
+        out = Publisher(config.endpoints.control, "loop")
+        cameras = BusCameras(config.endpoints, controller.source.cameras)
+        devices = Devices(BusHand(config.endpoints, out), BusMocap(config.endpoints), cameras)
+        loop = ControlLoop(config, controller, devices, out)
+        log.info("limits in force\n%s", controller.limiter.describe())
+        out.wait_for_subscribers(config.listeners, config.start_timeout)
+        loop.wait_for_devices()
+    except (ValueError, RuntimeError, OSError) as error:
+        sys.exit(f"the control loop cannot start: {error}")
+    say_ready()
+    print(loop.run(lifetime).lines(), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""How a process of the bridge is started, told to stop, and heard when it is ready.
+
+``python -m hardware.<name> CONFIG.json``: the configuration is one JSON file, the line ``ready`` on standard output
+says that the process serves, SIGTERM asks it to stop.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import TypeVar
+
+import msgspec
+
+Config = TypeVar("Config")
+
+READY = "ready"
+
+
+class Lifetime:
+    """Whether this process shall go on: until SIGTERM or SIGINT, or until the process that started it is gone."""
+
+    def __init__(self, follow_parent: bool = True) -> None:
+        self._asked = False
+        self._parent = os.getppid() if follow_parent else None
+        signal.signal(signal.SIGTERM, self._ask)
+        signal.signal(signal.SIGINT, self._ask)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self._asked = True
+
+    @property
+    def over(self) -> bool:
+        """True once the process shall end."""
+        return self._asked or (self._parent is not None and os.getppid() != self._parent)
+
+
+def load_config(kind: type[Config]) -> Config:
+    """The configuration named on the command line.
+
+    Raises:
+        SystemExit: with one line that says what is wrong.
+    """
+    if len(sys.argv) != 2:
+        raise SystemExit(f"usage: {Path(sys.argv[0]).name} CONFIG.json")
+    try:
+        return msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=kind)
+    except (OSError, msgspec.DecodeError) as error:
+        raise SystemExit(f"{sys.argv[1]}: {error}") from error
+
+
+def save_config(config: object, path: Path) -> Path:
+    """Writes a configuration for ``load_config``."""
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(config)))
+    return path
+
+
+def say_ready() -> None:
+    """Tells the process that started this one that it serves."""
+    print(READY, flush=True)

@@ -1,0 +1,231 @@
+"""Replay: the loop's decisions, computed again from the raw messages of a flight log and compared bit for bit."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from hardware.bus import StaleStream
+from hardware.controller import HOLD_REASONS, Controller, ControllerConfig
+from hardware.deploy import DeployConfig, weights_hash
+from hardware.drivers import Devices, Inputs, MaxAge, decode_image
+from hardware.flightlog import FlightLog, read
+from hardware.measurement import MeasurementConfig, MeasurementRefused, Measurer
+from hardware.messages import CAMERAS, CameraFrame, ControlTick, Decision, HandState, JointCommand, MocapFrame, Used
+from hardware.pose_source import MocapPose
+from vision.estimator import Image
+
+
+class ReplayRefused(ValueError):
+    """The log cannot be replayed with this policy."""
+
+
+@dataclass(frozen=True)
+class ReplayReport:
+    """How today's decisions compare with those in the log."""
+
+    ticks: int
+    """Ticks that were compared."""
+    identical: int
+    """Ticks whose observation, action, target and all else are equal to the bit."""
+    first_difference: str
+    """The first tick and value that differ; empty if none does."""
+    skipped: int
+    """Ticks that could not be compared because ticks before them, or their messages, are missing in the log."""
+    complete: bool
+    """False if the recorder was killed: the log then ends up to a quarter of a second before the run did."""
+
+
+class LoggedDevices:
+    """The devices as the log has them: each gives the message that the tick in hand names."""
+
+    def __init__(self, log: FlightLog) -> None:
+        self._messages: dict[tuple[str, int], HandState | MocapFrame] = {}
+        self._images: dict[tuple[str, int], tuple[CameraFrame, Image]] = {}
+        self._tick: ControlTick | None = None
+        for received in log.messages("hand", "mocap"):
+            self._messages[received.stream, received.message.seq] = cast(HandState | MocapFrame, received.message)
+
+    def load_images(self, log: FlightLog, cameras: tuple[str, ...]) -> None:
+        """Makes the images of some cameras available."""
+        for received in log.messages(*cameras) if cameras else ():
+            image = decode_image(received.stream, received.image, received.message.capture_ns)
+            self._images[received.stream, received.message.seq] = (cast(CameraFrame, received.message), image)
+
+    def seek(self, tick: ControlTick) -> None:
+        """Goes to a tick."""
+        self._tick = tick
+
+    def state(self, max_age: float) -> HandState:
+        """See ``HandDriver``."""
+        return cast(HandState, self._find("hand", self._used.hand))
+
+    def frame(self, max_age: float) -> MocapFrame:
+        """See ``MocapDriver``."""
+        return cast(MocapFrame, self._find("mocap", self._used.mocap))
+
+    def image(self, camera: str, max_age: float) -> tuple[CameraFrame, Image]:
+        """See ``CameraDriver``."""
+        seq = self._used.cameras[CAMERAS.index(camera)]
+        if (camera, seq) not in self._images:
+            raise StaleStream(f"the log lacks image {seq} of {camera}")
+        return self._images[camera, seq]
+
+    def send(self, command: JointCommand) -> None:
+        """See ``HandDriver``; a log takes no commands."""
+
+    @property
+    def _used(self) -> Used:
+        if self._tick is None or self._tick.used is None:
+            raise StaleStream("the tick used no messages")
+        return self._tick.used
+
+    def _find(self, stream: str, seq: int) -> HandState | MocapFrame:
+        if (stream, seq) not in self._messages:
+            raise StaleStream(f"the log lacks message {seq} of stream {stream}")
+        return self._messages[stream, seq]
+
+
+def replay(path: Path, policy: Path | None = None) -> ReplayReport:
+    """Computes every tick of a log again, in lockstep, and compares.
+
+    Args:
+        path: the flight log.
+        policy: directory of the policy, if it has moved since.
+
+    Raises:
+        ReplayRefused: if the log has no ticks or configuration, or another policy was flown.
+    """
+    log = read(path)
+    controller = Controller(_flown(log, policy))
+    source = LoggedDevices(log)
+    source.load_images(log, controller.source.cameras)
+    devices = Devices(source, source, source)
+    compared = identical = skipped = 0
+    first_difference = ""
+    following, expected = False, 0
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as in the loop: the order of sums depends on the number of threads
+    try:
+        for tick in _ticks(log):
+            following = (following and tick.tick == expected) or tick.start == "episode"
+            expected = tick.tick + 1
+            if not following:
+                skipped += 1
+                continue
+            source.seek(tick)
+            try:
+                difference = _differs(tick, controller, devices)
+            except StaleStream:  # its messages were lost on the way to the recorder
+                skipped += 1
+                following = False
+                continue
+            compared += 1
+            identical += not difference
+            if difference and not first_difference:
+                first_difference = f"tick {tick.tick}: {difference}"
+    finally:
+        torch.set_num_threads(threads)
+    if not compared and not skipped:
+        raise ReplayRefused(f"{path} holds no control ticks")
+    return ReplayReport(compared, identical, first_difference, skipped, log.complete)
+
+
+def _flown(log: FlightLog, policy: Path | None) -> ControllerConfig:
+    """The configuration the log was flown with."""
+    try:
+        config = msgspec.json.decode(log.metadata["configuration"]["deploy"], type=DeployConfig).controller
+        flown = log.metadata["policy"]["sha256"]
+    except KeyError as error:
+        raise ReplayRefused(
+            f"{log.path} does not say what was flown: the metadata record {error} is missing"
+        ) from error
+    if policy is not None:
+        config = replace(config, policy=str(policy))
+    found = weights_hash(Path(config.policy))
+    if found != flown:
+        raise ReplayRefused(f"{config.policy} is not the policy that was flown: weights {found[:12]}, log {flown[:12]}")
+    return config
+
+
+def _differs(tick: ControlTick, controller: Controller, devices: Devices) -> str:
+    """What differs between a tick and the same tick computed today; empty if nothing does."""
+    if tick.used is None:
+        return ""
+    inputs = Inputs.read(devices, controller.source.cameras, MaxAge())
+    if tick.start:
+        controller.start(tick.start, tick.episode)
+    try:
+        decision = controller.step(inputs.hand, inputs.frame, inputs.images)
+    except HOLD_REASONS as error:
+        return "" if str(error) == tick.reason else f"reason: {tick.reason!r} in the log, {str(error)!r} now"
+    if tick.decision is None:
+        return f"the log holds ({tick.reason}), today acts"
+    for name in decision.__struct_fields__:
+        logged, now = getattr(tick.decision, name), getattr(decision, name)
+        if logged != now:
+            return f"{name}: {logged} in the log, {now} now"
+    return ""
+
+
+def _ticks(log: FlightLog) -> Iterator[ControlTick]:
+    for received in log.messages("tick"):
+        yield cast(ControlTick, received.message)
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """What an episode looked like, for rendering: t samples."""
+
+    times: npt.NDArray[np.float64]
+    """(t,) seconds since the first."""
+    joint_pos: npt.NDArray[np.float64]
+    """(t, 24) [rad]."""
+    object_pos: npt.NDArray[np.float64]
+    """(t, 3) in the base frame [m]."""
+    object_quat: npt.NDArray[np.float64]
+    """(t, 4) in the base frame, wxyz."""
+    goal_quat: npt.NDArray[np.float64]
+    """(t, 4) in the base frame, wxyz."""
+    successes: npt.NDArray[np.int64]
+    """(t,) goals reached so far in the episode."""
+
+
+def trajectory(path: Path, rate: float = 30.0) -> Trajectory:
+    """What the mocap system and the joint sensors saw, about ``rate`` times per second.
+
+    Raises:
+        ReplayRefused: if the log shows no moment at which hand and block were seen and a goal was set.
+    """
+    samples: list[tuple[float, tuple[float, ...], list[float], list[float], tuple[float, ...], int]] = []
+    measurer = Measurer(MeasurementConfig(), MocapPose())
+    hand: HandState | None = None
+    decision: Decision | None = None
+    next_ns = 0
+    for received in read(path).messages("hand", "mocap", "tick"):
+        message = received.message
+        if isinstance(message, HandState):
+            hand = message
+        elif isinstance(message, ControlTick):
+            decision = message.decision or decision
+        elif isinstance(message, MocapFrame) and hand and decision and message.capture_ns >= next_ns:
+            try:
+                pose = measurer.measure(hand, message).object_pose.T_base_object
+            except MeasurementRefused:
+                continue
+            seconds = message.capture_ns / 1e9
+            samples.append(
+                (seconds, hand.joint_pos, pose.pos.tolist(), pose.quat.tolist(), decision.goal_quat, decision.successes)
+            )
+            next_ns = message.capture_ns + round(1e9 / rate)
+    if not samples:
+        raise ReplayRefused(f"{path} shows no moment at which hand and block were seen and a goal was set")
+    times, joint_pos, object_pos, object_quat, goal_quat, successes = (
+        np.array(column) for column in zip(*samples, strict=True)
+    )
+    return Trajectory(times - times[0], joint_pos, object_pos, object_quat, goal_quat, successes)
