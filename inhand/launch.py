@@ -1,0 +1,82 @@
+"""A verb as a Hydra application, its configuration checked before it starts."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import NoReturn, TypeVar
+
+import hydra
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import OverrideParseException
+from omegaconf import DictConfig
+
+from inhand.config import CONF, HYDRA_VERSION, UsageError, load, register, typed
+
+T = TypeVar("T")
+
+
+def launch(
+    verb: str, function: Callable[[T], int], schema: type[T], arguments: Sequence[str], bare_key: str | None = None
+) -> int:
+    """Runs ``function`` under the configuration that ``arguments`` (overrides and Hydra's flags) ask for.
+
+    Args:
+        verb: Its name, and that of its configuration.
+        function: What is run; returns an exit status.
+        schema: The dataclass that it takes.
+        arguments: The rest of the command line.
+        bare_key: The key that an argument without ``=`` stands for.
+
+    Returns:
+        The exit status of the function; over the jobs of a sweep, the highest.
+
+    Raises:
+        UsageError: before anything runs, if a configuration asked for cannot be composed.
+    """
+    parser = get_args_parser()
+    parser.error = _refuse
+    flags = parser.parse_args(list(arguments))
+    named = {each: _with_key(each, bare_key) for each in flags.overrides}
+    arguments = [named.get(each, each) for each in arguments]
+    register(verb, schema)
+    if flags.config_name is None and flags.config_path is None and flags.config_dir is None and not flags.hydra_help:
+        for overrides in _jobs(list(named.values()), sweep=flags.multirun):
+            load(verb, schema, overrides)
+    statuses: list[int] = []
+
+    def task(config: DictConfig) -> None:
+        statuses.append(function(typed(config, schema)))
+
+    argv = sys.argv
+    sys.argv = [f"inhand {verb}", *arguments]  # Hydra parses the process's own
+    try:
+        hydra.main(config_path=str(CONF), config_name=verb, version_base=HYDRA_VERSION)(task)()
+    finally:
+        sys.argv = argv
+    return max(statuses, default=0)
+
+
+def _refuse(message: str) -> NoReturn:
+    raise UsageError(f"{message} (keys are given without dashes, as key=value)")
+
+
+def _with_key(argument: str, bare_key: str | None) -> str:
+    """``argument`` as an override; quoted, because Hydra would read commas and brackets in a path."""
+    if bare_key is None or "=" in argument or argument.startswith(("~", "+")):
+        return argument
+    quoted = argument.replace("'", r"\'")
+    return f"{bare_key}='{quoted}'"
+
+
+def _jobs(overrides: Sequence[str], sweep: bool) -> Iterator[list[str]]:
+    """The overrides of each job of a run."""
+    if not sweep:
+        yield list(overrides)
+        return
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+    except OverrideParseException as error:
+        raise UsageError(str(error).splitlines()[0]) from error
+    for batch in BasicSweeper.split_arguments(parsed, max_batch_size=None):
+        yield from batch

@@ -1,0 +1,84 @@
+"""Results: a table for people, JSON for programs."""
+
+import dataclasses
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+Row = Mapping[str, object]
+
+WIDTH = 120
+"""Columns of a table that goes to a file or a pipe; on a terminal it takes the terminal's width."""
+
+
+def check_out(out: str | None) -> None:
+    """Makes sure, before any work is done, that a report can be written to ``out``; None is no report.
+
+    Raises:
+        ValueError: if ``out`` is a directory or lies in none that can be written to.
+    """
+    if out is None:
+        return
+    path = Path(out)
+    if path.is_dir():
+        raise ValueError(f"out={out} is a directory; a file name is needed")
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise ValueError(f"out={out}: {path.parent} is not a directory that can be written to")
+
+
+def console() -> Console:
+    """Where reports are printed."""
+    return Console(width=None if sys.stdout.isatty() else WIDTH, markup=False, highlight=False)
+
+
+def show(title: str, rows: Sequence[Row]) -> None:
+    """Prints rows that share their keys as a table; numbers stand to the right."""
+    table = Table(title=title, title_justify="left")
+    for name in rows[0] if rows else ():
+        numbers = all(isinstance(row[name], int | float) and not isinstance(row[name], bool) for row in rows)
+        table.add_column(name, justify="right" if numbers else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_text(value) for value in row.values()))
+    console().print(table)
+
+
+def write_json(out: str | os.PathLike[str], document: object) -> None:
+    """Writes ``document``, plain data or dataclasses, to ``out``: the whole of it or, if that fails, nothing.
+
+    Raises:
+        ValueError: if it holds a NaN or an infinity, which JSON has no word for.
+    """
+    path = Path(out)
+    text = json.dumps(document, indent=2, allow_nan=False, default=_plain, ensure_ascii=False)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.name, delete=False, encoding="utf-8") as file:
+        try:
+            file.write(text + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+            Path(file.name).chmod(0o644)  # a temporary file is its owner's alone
+            Path(file.name).replace(path)
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise
+
+
+def _plain(value: object) -> object:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    if hasattr(value, "tolist"):
+        return value.tolist()  # pyright: ignore[reportAttributeAccessIssue]
+    raise TypeError(f"{value!r} of type {type(value).__name__} cannot be written as JSON")
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,39 @@
+"""The table of verbs. It must cost no import: each verb names its function, and is imported when it is run."""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, get_type_hints
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A row of the table of verbs. Its values lie in ``inhand/conf/<verb>.yaml``."""
+
+    help: str
+    """What it does, in one line."""
+    function: str
+    """``module:function``. The function takes its configuration, a dataclass that its annotation names, and returns the
+    exit status (None is 0)."""
+    example: str
+    """A command line worth copying."""
+    argument: str | None = None
+    """The key that an argument without ``=`` stands for, as in ``inhand replay LOG``."""
+
+    def load(self) -> tuple[Callable[[Any], int | None], type]:
+        """The function, and the dataclass of its configuration."""
+        module, _, name = self.function.partition(":")
+        function = getattr(importlib.import_module(module), name)
+        return function, next(iter(get_type_hints(function).values()))
+
+
+VERBS = {
+    "doctor": Verb(
+        help="what this machine can do, and what to install where the main job could not run",
+        function="inhand.doctor:doctor",
+        example="inhand doctor out=doctor.json",
+    ),
+}
+
+USER_ERRORS = ("builtins.ValueError", "builtins.OSError")
+"""Errors of the user or of the world, not of the program, with their subclasses: they end in one line and status 1."""
