@@ -48,9 +48,9 @@ class ControllerConfig:
     """Decides the goals."""
     goal: GoalConfig = field(default_factory=lambda: GoalConfig(time_limit=80.0))
     """Goals, and when an episode ends (80 s per goal: D18 §6.2)."""
-    measurement: MeasurementConfig = MeasurementConfig()
+    measurement: MeasurementConfig = field(default_factory=MeasurementConfig)
     """How much may be hidden."""
-    safety: SafetyConfig = SafetyConfig()
+    safety: SafetyConfig = field(default_factory=SafetyConfig)
     """How fast targets may move."""
 
 

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TypeVar
@@ -47,11 +47,11 @@ class DeployConfig:
     """Where the flight log and the reports go; it is created."""
     seconds: float = 20.0
     """How long the policy drives the hand."""
-    rig: RigConfig = RigConfig()
+    rig: RigConfig = field(default_factory=RigConfig)
     """The virtual rig."""
     external: Endpoints | None = None
     """Where an external rig serves; if given, no virtual rig is started."""
-    max_age: MaxAge = MaxAge()
+    max_age: MaxAge = field(default_factory=MaxAge)
     """The oldest messages to act on."""
 
 
@@ -78,7 +78,7 @@ class Child:
         self.name = name
         path = save_config(config, directory / f"{name}.config.json")
         self._errors = directory / f"{name}.log"
-        with open(self._errors, "wb") as errors:
+        with self._errors.open("wb") as errors:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", f"hardware.{name}", str(path)],
                 stdin=subprocess.DEVNULL,

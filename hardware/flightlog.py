@@ -44,7 +44,7 @@ class FlightLogWriter:
         Raises:
             FileExistsError: if the file exists; a log is never overwritten.
         """
-        self._file: IO[bytes] = open(path, "xb")  # noqa: SIM115 - open as long as the writer lives
+        self._file: IO[bytes] = path.open("xb")
         self._writer = Writer(self._file, chunk_size=CHUNK_SIZE)
         self._writer.start(profile="", library="inhand")
         self._channels = {stream: self._register(stream) for stream in STREAMS}
@@ -111,7 +111,7 @@ class FlightLog:
     def messages(self, *streams: str) -> Iterator[Received]:
         """The messages of the named streams, or of all, in the order in which they were recorded."""
         wanted = streams or tuple(STREAMS)
-        with open(self.path, "rb") as file:
+        with self.path.open("rb") as file:
             reader = _reader(file, self.complete)
             try:
                 for _, channel, message in reader.iter_messages(topics=wanted, log_time_order=False):
@@ -129,7 +129,7 @@ def read(path: Path) -> FlightLog:
         ValueError: if it is no MCAP file.
     """
     metadata: dict[str, dict[str, str]] = {}
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         complete = _is_complete(file)
         file.seek(0)
         try:

@@ -172,7 +172,7 @@ class ControlLoop:
 
 
 def main() -> None:
-    """``python -m hardware.loop CONFIG.json``"""
+    """``python -m hardware.loop CONFIG.json``."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     config = load_config(LoopConfig)
     lifetime = Lifetime()

@@ -91,7 +91,7 @@ class Recorder:
 
 
 def main() -> None:
-    """``python -m hardware.recorder CONFIG.json``"""
+    """``python -m hardware.recorder CONFIG.json``."""
     config = load_config(RecorderConfig)
     lifetime = Lifetime()
     try:

@@ -118,19 +118,19 @@ class Plant:
         return torch.from_numpy(self._data.site_xpos[self._markers])
 
     @property
-    def T_world_block(self) -> Pose:
+    def block_in_world(self) -> Pose:
         """Where the block is."""
         return self._pose("block")
 
     @property
-    def T_base_block(self) -> Pose:
+    def block_in_base(self) -> Pose:
         """Where the block is, seen from the hand."""
-        return self._T_world_base.inverse() @ self.T_world_block
+        return self._T_world_base.inverse() @ self.block_in_world
 
     @property
     def dropped(self) -> bool:
         """The block has fallen off the hand."""
-        return bool(dropped(self.T_base_block.pos.unsqueeze(0), DROP_DEPTH))
+        return bool(dropped(self.block_in_base.pos.unsqueeze(0), DROP_DEPTH))
 
     def _pose(self, body: str) -> Pose:
         found = self._data.body(body)
@@ -235,8 +235,8 @@ class Rig:
         self._hand_out.send("hand", state)
 
     def _report_world(self, now: int) -> None:
-        self._mocap.expose(now, self._plant.markers, self._plant.T_world_block)
-        block = self._plant.T_base_block
+        self._mocap.expose(now, self._plant.markers, self._plant.block_in_world)
+        block = self._plant.block_in_base
         body = Body(tuple(block.pos.tolist()), tuple(block.quat.tolist()))
         self._truth_out.send(
             "truth", Truth(capture_ns=now, joint_pos=tuple(self._plant.joint_pos.tolist()), block=body)
@@ -248,7 +248,7 @@ class Rig:
 
 
 def main() -> None:
-    """``python -m hardware.rig CONFIG.json``"""
+    """``python -m hardware.rig CONFIG.json``."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     process = load_config(RigProcess)
     lifetime = Lifetime(process.follow_parent)

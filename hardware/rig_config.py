@@ -1,6 +1,6 @@
 """What the virtual rig is: a plant that is deliberately not the training model, and its imperfect sensors."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hardware.bus import Endpoints
 
@@ -82,7 +82,7 @@ class RigProcess:
 
     endpoints: Endpoints
     """Where it serves."""
-    rig: RigConfig = RigConfig()
+    rig: RigConfig = field(default_factory=RigConfig)
     """What it is."""
     follow_parent: bool = True
     """Whether it ends with the process that started it."""

@@ -1,0 +1,94 @@
+"""The virtual rig's cameras: a process of its own, so that rendering never disturbs the physics."""
+
+import os
+import sys
+from typing import cast
+
+os.environ.setdefault("MUJOCO_GL", "egl")  # MuJoCo reads it once, when it is first imported
+
+import cv2
+import mujoco
+import numpy as np
+import torch
+
+from hardware.bus import Publisher, StaleStream, Subscriber
+from hardware.clock import Pacer
+from hardware.messages import CAMERAS, CameraFrame, Truth
+from hardware.process import Lifetime, load_config, say_ready
+from hardware.rig_config import RigProcess
+from robot import hand
+from robot.frames import Pose
+from sim.camera import Camera
+from sim.scene import build_model
+
+MAX_AGE = 0.5
+"""Oldest truth that is still rendered [s]; when the rig is silent its cameras are."""
+
+
+class RigCameras:
+    """Renders the true state of the rig as its cameras see it."""
+
+    def __init__(self, process: RigProcess) -> None:
+        self._config = process.rig
+        self._model = build_model()
+        self._data = mujoco.MjData(self._model)
+        mujoco.mj_forward(self._model, self._data)
+        base = self._data.body("rh_forearm")
+        self._T_world_base = Pose(torch.from_numpy(base.xpos.copy()), torch.from_numpy(base.xquat.copy()))
+        self._joints = [int(self._model.joint(name).qposadr[0]) for name in hand.JOINT_NAMES]
+        self._block = int(self._model.joint("block").qposadr[0])
+        self._camera = Camera(self._model, self._config.camera_size, self._config.camera_size)
+        self._truth = Subscriber([process.endpoints.truth], ["truth"])
+        self._out = Publisher(process.endpoints.cameras, "rig_cameras")
+
+    def run(self, lifetime: Lifetime) -> None:
+        """Takes pictures until told to stop."""
+        pacer = Pacer(1.0 / self._config.camera_rate)
+        while not lifetime.over:
+            pacer.wait()
+            try:
+                truth = cast(Truth, self._truth.latest("truth", MAX_AGE).message)
+            except StaleStream:
+                continue
+            self._pose(truth)
+            for camera in CAMERAS:
+                self._shoot(camera, truth.capture_ns)
+
+    def _pose(self, truth: Truth) -> None:
+        pos = torch.tensor(truth.block.pos, dtype=torch.float64)
+        quat = torch.tensor(truth.block.quat, dtype=torch.float64)
+        block = self._T_world_base @ Pose(pos, quat)
+        self._data.qpos[self._joints] = truth.joint_pos
+        self._data.qpos[self._block : self._block + 7] = torch.cat((block.pos, block.quat)).numpy()
+        mujoco.mj_forward(self._model, self._data)
+
+    def _shoot(self, camera: str, capture_ns: int) -> None:
+        pixels = self._camera.render(self._data, camera)
+        height, width, _ = pixels.shape
+        quality = [cv2.IMWRITE_JPEG_QUALITY, self._config.jpeg_quality]
+        _, encoded = cv2.imencode(".jpg", np.ascontiguousarray(pixels[..., ::-1]), quality)
+        self._out.send(camera, CameraFrame(capture_ns=capture_ns, width=width, height=height), encoded.tobytes())
+
+    def close(self) -> None:
+        """Frees the renderer."""
+        self._camera.close()
+
+
+def main() -> None:
+    """``python -m hardware.rig_cameras CONFIG.json``."""
+    process = load_config(RigProcess)
+    lifetime = Lifetime(process.follow_parent)
+    torch.set_num_threads(1)
+    try:
+        cameras = RigCameras(process)
+    except (ValueError, RuntimeError, OSError) as error:
+        sys.exit(f"the rig's cameras cannot start: {error}")
+    say_ready()
+    try:
+        cameras.run(lifetime)
+    finally:
+        cameras.close()
+
+
+if __name__ == "__main__":
+    main()
