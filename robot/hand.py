@@ -91,7 +91,7 @@ FINGERTIP_MARKERS = tuple(f"rh_marker_{finger.lower()}tip" for finger in FINGERS
 BASE_MARKERS = ("rh_marker_base0", "rh_marker_base1", "rh_marker_base2", "rh_marker_base3")
 BASE_MARKER_POS = (
     (0.045, -0.020, 0.150),
-    (-0.045, -0.020, 0.150),
+    (-0.045, -0.020, 0.120),
     (0.045, -0.020, 0.060),
     (-0.030, 0.035, 0.090),
 )

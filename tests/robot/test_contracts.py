@@ -1,0 +1,108 @@
+"""The two contracts: what a network reads, and what its outputs mean."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+
+from robot import hand, rotation
+from robot.action import ActionContract, ActionPath
+from robot.observation import FIELDS, ObservationContract
+
+LOWER, UPPER = hand.actuator_range()
+
+
+def measurement(n: int) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    values = {name: torch.randn(n, *field.shape, generator=generator) for name, field in FIELDS.items()}
+    return {k: rotation.normalize(v) if FIELDS[k].unit == "wxyz" else v for k, v in values.items()}
+
+
+def test_the_vector_is_the_fields_in_order():
+    contract = ObservationContract(("object_pos", "fingertip_pos", "joint_vel"))
+    measured = measurement(4)
+    vector = contract.vector(measured)
+    assert vector.shape == (4, contract.size) == (4, 3 + 15 + 24)
+    torch.testing.assert_close(vector[:, :3], measured["object_pos"])
+    torch.testing.assert_close(vector[:, 3:18], measured["fingertip_pos"].reshape(4, 15))
+    torch.testing.assert_close(vector[:, 18:], measured["joint_vel"])
+
+
+def test_the_relative_goal_is_the_rotation_still_to_go():
+    measured = measurement(50)
+    del measured["goal_rel_quat"]
+    contract = ObservationContract(("goal_rel_quat",))
+    assert contract.measured == ("goal_quat", "object_quat")
+    relative = Rotation.from_quat(contract.vector(measured).numpy(), scalar_first=True)
+    goal, block = (Rotation.from_quat(measured[k].numpy(), scalar_first=True) for k in ("goal_quat", "object_quat"))
+    assert ((relative * block) * goal.inv()).magnitude().max() < 1e-5
+    np.testing.assert_allclose(
+        relative.magnitude(), rotation.distance(measured["goal_quat"], measured["object_quat"]), atol=1e-5
+    )
+
+
+def test_a_rotation_has_one_representation():
+    contract = ObservationContract(("object_quat", "goal_rel_quat"))
+    measured = measurement(20)
+    flipped = measured | {"object_quat": -measured["object_quat"], "goal_quat": -measured["goal_quat"]}
+    torch.testing.assert_close(contract.vector(measured), contract.vector(flipped))
+
+
+def test_bad_contracts_are_refused():
+    with pytest.raises(ValueError, match="fingertips"):
+        ObservationContract(("fingertips",))
+    with pytest.raises(ValueError, match="twice"):
+        ObservationContract(("object_pos", "object_pos"))
+    with pytest.raises(ValueError, match="object_pos has shape"):
+        ObservationContract(("object_pos",)).vector({"object_pos": torch.zeros(2, 4)})
+    for bad in ({"mode": "torque"}, {"bins": 1}, {"smoothing": 1.0}, {"scale": 0.0}, {"period": 0.0}):
+        with pytest.raises(ValueError, match=next(iter(bad))):
+            ActionContract(**bad)
+
+
+def test_bins_are_equally_spaced_and_symmetric():
+    units = ActionContract(bins=11).from_bins(torch.arange(11))
+    np.testing.assert_allclose(units, np.linspace(-1, 1, 11), atol=1e-6)
+    assert float(units[5]) == 0.0
+
+
+def test_relative_action_moves_by_a_share_of_the_half_range_and_is_clamped():
+    path = ActionPath(ActionContract(mode="relative", smoothing=0.0), 1)
+    middle = (0.5 * (LOWER + UPPER))[None]
+    torch.testing.assert_close(path.step(torch.full((1, 20), 0.2), middle), middle + 0.2 * 0.5 * (UPPER - LOWER))
+    torch.testing.assert_close(path.step(torch.ones(1, 20), UPPER[None]), UPPER[None])
+    torch.testing.assert_close(path.step(torch.full((1, 20), -5.0), LOWER[None]), LOWER[None])
+
+
+def test_absolute_action_is_a_place_in_the_range():
+    path = ActionPath(ActionContract(mode="absolute", smoothing=0.0), 1)
+    torch.testing.assert_close(path.step(-torch.ones(1, 20), UPPER[None])[0], LOWER)
+    torch.testing.assert_close(path.step(torch.zeros(1, 20), UPPER[None])[0], 0.5 * (LOWER + UPPER))
+
+
+@given(st.floats(0, 0.95), st.sampled_from([0.02, 0.04, 0.08]), st.integers(1, 30))
+def test_smoothing_is_an_exponential_moving_average_with_its_time_constant(retention, period, steps):
+    path = ActionPath(ActionContract(mode="absolute", smoothing=retention, period=period), 1)
+    path.reset(torch.tensor([0]), LOWER[None])  # starts at -1, and is asked for +1
+    for _ in range(steps):
+        path.step(torch.ones(1, 20), LOWER[None])
+    remaining = retention ** (steps * period / 0.08)
+    torch.testing.assert_close(path.smoothed, torch.full((1, 20), 1.0 - 2.0 * remaining), atol=1e-5, rtol=0)
+
+
+def test_absolute_path_starts_where_the_hand_is():
+    path = ActionPath(ActionContract(mode="absolute", smoothing=0.5), 2)
+    standing = (LOWER + 0.3 * (UPPER - LOWER)).expand(1, 20)
+    path.reset(torch.tensor([1]), standing)
+    target = path.step(path.smoothed, standing)
+    torch.testing.assert_close(target[1], standing[0])
+
+
+def test_smoothing_retains_thirty_percent_per_80_ms_by_default():
+    path = ActionPath(ActionContract(), 1)
+    path.step(torch.ones(1, 20), LOWER[None])
+    assert math.isclose(float(path.smoothed[0, 0]), 0.7, rel_tol=1e-6)
