@@ -1,7 +1,11 @@
 """Offscreen cameras: pictures of the scene as an RGB camera would see it, without a display."""
 
+import os
+import sys
+
 import mujoco
 import numpy as np
+from mujoco.gl_context import GLContext
 
 GOAL_GROUP = 1
 """Geom group of the goal shown beside the hand; the robot's own cameras must not see it."""
@@ -13,16 +17,26 @@ MARKER_GROUP = 2
 class Camera:
     """Renders named cameras of a model at one resolution; use it in one thread, and close it."""
 
-    def __init__(self, model: mujoco.MjModel, width: int, height: int, show_goal: bool = False) -> None:
-        """``show_goal`` adds the goal block, for people."""
+    def __init__(self, model: mujoco.MjModel, width: int, height: int) -> None:
+        """Makes a GL context.
+
+        Raises:
+            RuntimeError: if MuJoCo was imported without a headless GL backend where there is no display.
+        """
+        if GLContext.__module__ == "mujoco.glfw" and "DISPLAY" not in os.environ and sys.platform == "linux":
+            # MuJoCo would abort the process
+            raise RuntimeError("no display: set MUJOCO_GL=egl in the environment, or import sim before mujoco")
         self.renderer = mujoco.Renderer(model, height, width)
         self.options = mujoco.MjvOption()
-        self.options.geomgroup[GOAL_GROUP] = show_goal
         self.options.sitegroup[:] = 0
         self.options.sitegroup[MARKER_GROUP] = 1
 
-    def render(self, data: mujoco.MjData, camera: str) -> np.ndarray:
-        """The picture of ``camera``, (height, width, 3) uint8 RGB, of a state after ``mj_forward``."""
+    def render(self, data: mujoco.MjData, camera: str, show_goal: bool = False) -> np.ndarray:
+        """The picture of ``camera``, (height, width, 3) uint8 RGB, of a state after ``mj_forward``.
+
+        ``show_goal`` adds the goal block, for people.
+        """
+        self.options.geomgroup[GOAL_GROUP] = show_goal
         self.renderer.update_scene(data, camera, self.options)
         return self.renderer.render()
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import imageio.v2 as imageio
 import mujoco
 import numpy as np
@@ -48,7 +49,7 @@ def write_video(path: Path, trajectory: Trajectory, width: int = 640, height: in
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with (
-        Camera(model, width, height, show_goal=True) as camera,
+        Camera(model, width, height) as camera,
         imageio.get_writer(path, fps=fps, codec="libx264", macro_block_size=8) as writer,
     ):
         for t, caption in enumerate(trajectory.caption):
@@ -57,13 +58,8 @@ def write_video(path: Path, trajectory: Trajectory, width: int = 640, height: in
             data.qpos[block + 3 : block + 7] = T_world_block.quat[t].numpy()
             data.mocap_quat[0] = goal_quat[t].numpy()
             mujoco.mj_forward(model, data)
-            writer.append_data(_captioned(camera.render(data, "video"), caption))
+            writer.append_data(_captioned(camera.render(data, "video", show_goal=True), caption))
 
 
 def _captioned(picture: np.ndarray, text: str) -> np.ndarray:
-    import cv2
-
-    picture = picture.copy()
-    for colour, thickness in (((255, 255, 255), 4), ((40, 40, 40), 1)):
-        cv2.putText(picture, text, (12, 28), cv2.FONT_HERSHEY_SIMPLEX, 0.6, colour, thickness, cv2.LINE_AA)
-    return picture
+    return cv2.putText(picture.copy(), text, (12, 28), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (20, 20, 20), 1, cv2.LINE_AA)

@@ -1,0 +1,166 @@
+"""The task against hand-computed episodes, and its physics against a plain MuJoCo loop."""
+
+import mujoco
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+
+from robot import hand, rotation
+from robot.action import ActionContract
+from robot.goal import GoalConfig
+from sim.env import ReorientEnv, TaskConfig
+from sim.physics import CpuPhysics
+from sim.scene import SceneConfig, build_model
+
+
+def make(randomization, n: int = 2, task: TaskConfig | None = None, seed: int = 0) -> ReorientEnv:
+    return ReorientEnv(task or TaskConfig(), randomization, n, seed, threads=1)
+
+
+def hold(env: ReorientEnv) -> torch.Tensor:
+    return torch.zeros(env.num_envs, 20)
+
+
+def test_batch_physics_equal_a_plain_loop_to_the_bit(dactyl):
+    env = make(dactyl, n=3)
+    env.reset()
+    targets = torch.rand(5, 3, 20, generator=torch.Generator().manual_seed(1))
+    worlds = [(env.physics.batch.get_model(i), env.physics.batch.get_data(i)) for i in range(3)]
+    for target in targets:
+        env.physics.set_target(target)
+        env.physics.step(10)
+        for (model, data), row in zip(worlds, target, strict=True):
+            data.ctrl[:] = row.numpy()
+            for _ in range(10):
+                mujoco.mj_step(model, data)
+    for i, (_, data) in enumerate(worlds):
+        np.testing.assert_array_equal(env.physics.batch.bind("qpos")[i], data.qpos)
+        np.testing.assert_array_equal(env.physics.batch.bind("qvel")[i], data.qvel)
+
+
+def test_measurements_are_those_of_the_present_state():
+    physics = CpuPhysics(build_model(), 2, threads=1)
+    physics.set_target(torch.rand(2, 20))
+    physics.step(37)
+    measured = physics.measure()
+    for world in range(2):
+        model, data = physics.model, physics.batch.get_data(world)
+        mujoco.mj_forward(model, data)
+        base = data.body("rh_forearm")
+        to_base = base.xmat.reshape(3, 3).T
+        tips = np.array([to_base @ (data.site(name).xpos - base.xpos) for name in hand.FINGERTIP_MARKERS])
+        np.testing.assert_allclose(measured["fingertip_pos"][world], tips, atol=1e-6)
+        block = data.body("block")
+        np.testing.assert_allclose(measured["object_pos"][world], to_base @ (block.xpos - base.xpos), atol=1e-6)
+        turned = Rotation.from_matrix(to_base @ block.xmat.reshape(3, 3))
+        ours = Rotation.from_quat(measured["object_quat"][world].numpy(), scalar_first=True)
+        assert (turned * ours.inv()).magnitude() < 1e-5
+        velocity = np.zeros(6)
+        mujoco.mj_objectVelocity(model, data, mujoco.mjtObj.mjOBJ_BODY, block.id, velocity, 0)
+        np.testing.assert_allclose(measured["object_angvel"][world], to_base @ velocity[:3], atol=1e-5)
+        np.testing.assert_allclose(measured["object_linvel"][world], to_base @ velocity[3:], atol=1e-5)
+        np.testing.assert_allclose(measured["joint_pos"][world], [data.joint(n).qpos[0] for n in hand.JOINT_NAMES], atol=1e-6)
+
+
+ABOVE = (0.0, -0.25, 0.32)
+ASIDE = (0.4, 0.3, 0.3)
+
+
+def place_block(env: ReorientEnv, quat: torch.Tensor, pos: tuple[float, float, float] = ABOVE) -> None:
+    """Holds world 0's block in the air; in one control step it falls a few centimetres and does not turn."""
+    env.physics.set_block(np.array([0]), torch.tensor([pos]), quat)
+    env.physics.forward(np.array([0]))
+
+
+def test_reward_is_progress_plus_five_at_a_goal(none):
+    env = make(none)
+    env.reset()
+    goal, before = env.goals.quat[:1].clone(), env.goals.distance.clone()
+    place_block(env, goal)
+    step = env.step(hold(env))
+    assert float(step.reward[0]) == pytest.approx(float(before[0]) + 5.0, abs=1e-3)
+    assert step.successes.tolist()[0] == 1 and not step.done[0]
+
+
+def test_a_drop_costs_twenty_and_ends_the_episode(none):
+    env = make(none)
+    env.reset()
+    place_block(env, env.measurement["object_quat"][:1], ASIDE)
+    step = env.step(hold(env))
+    assert step.terminated.tolist() == [True, False] and not step.truncated.any()
+    assert float(step.reward[0]) == pytest.approx(-20.0, abs=1e-3)  # it fell without turning
+    # the world has been reset within the step, the critic's last sight of the old one is kept
+    height = slice(15 + 1, 15 + 2)
+    assert float(step.final_critic[0, height]) > 0.1 > float(step.observation.critic[0, height])
+    assert int(env.goals.successes[0]) == 0
+
+
+@pytest.mark.parametrize(("limit", "steps"), [(0.8, 10), (8.0, 100)])
+def test_the_time_limit_cuts_without_terminating(none, limit, steps):
+    env = make(none, task=TaskConfig(goal=GoalConfig(time_limit=limit, threshold=0.01)))
+    env.reset()
+    quat = env.measurement["object_quat"][:1].clone()
+    for k in range(steps):
+        place_block(env, quat)
+        step = env.step(hold(env))
+        assert bool(step.truncated[0]) == (k == steps - 1)
+        assert not step.terminated[0]
+
+
+def test_the_last_of_fifty_goals_ends_the_episode(none):
+    env = make(none, task=TaskConfig(goal=GoalConfig(max_successes=50)))
+    env.reset()
+    for k in range(50):
+        place_block(env, env.goals.quat[:1])
+        step = env.step(hold(env))
+        assert int(step.successes[0]) == k + 1
+        assert bool(step.truncated[0]) == (k == 49)
+
+
+def test_policy_sees_noise_and_critic_does_not(dactyl, none):
+    clean, noisy = make(none), make(dactyl)
+    for env, same in ((clean, True), (noisy, False)):
+        observation = env.reset()
+        # both contracts begin with fingertips and block position
+        assert torch.equal(observation.policy[:, :18], observation.critic[:, :18]) == same
+
+
+def test_saved_state_goes_on_to_the_bit(dactyl):
+    actions = torch.rand(40, 8, 20, generator=torch.Generator().manual_seed(2)) * 2 - 1
+    first, second = make(dactyl, 8, seed=0), make(dactyl, 8, seed=9)
+    first.reset()
+    second.reset()
+    for action in actions[:20]:
+        first.step(action)
+    second.load_state_dict(first.state_dict())
+    for action in actions[20:]:
+        a, b = first.step(action), second.step(action)
+        assert torch.equal(a.observation.policy, b.observation.policy)
+        assert torch.equal(a.reward, b.reward) and torch.equal(a.done, b.done)
+
+
+def test_same_seed_same_world(dactyl):
+    a, b, c = make(dactyl, seed=5), make(dactyl, seed=5), make(dactyl, seed=6)
+    assert torch.equal(a.reset().policy, b.reset().policy)
+    assert not torch.equal(b.reset().policy, c.reset().policy)
+
+
+def test_a_period_that_is_no_multiple_of_the_sub_step_is_refused():
+    with pytest.raises(ValueError, match="whole number of sub-steps"):
+        TaskConfig(action=ActionContract(period=0.05), scene=SceneConfig(timestep=0.008))
+
+
+@pytest.mark.slow
+def test_a_thousand_random_episodes_under_every_randomization(dactyl):
+    n = 128
+    env = ReorientEnv(TaskConfig(), dactyl, n, seed=0)
+    env.reset()
+    generator = torch.Generator().manual_seed(0)
+    episodes = 0
+    while episodes < 1000:
+        step = env.step(env.action_contract.from_bins(torch.randint(0, 11, (n, 20), generator=generator)))
+        assert torch.isfinite(step.observation.policy).all() and torch.isfinite(step.observation.critic).all()
+        assert torch.isfinite(step.reward).all()
+        assert int(env.physics.warning_count().sum()) == 0
+        episodes += int(step.done.sum())

@@ -1,0 +1,120 @@
+"""Physics randomization: drawn as the preset says, true to MuJoCo's own compiler, and felt by the world."""
+
+import mujoco
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from randomization.config import PhysicsTerm
+from sim.physics import CpuPhysics
+from sim.randomize import PhysicsRandomizer
+from sim.scene import SceneConfig, build_model, build_spec
+
+N = 400
+IDS = np.arange(N)
+
+
+def randomized(terms: dict[str, PhysicsTerm], n: int = N, seed: int = 0) -> CpuPhysics:
+    physics = CpuPhysics(build_model(), n, threads=1)
+    PhysicsRandomizer(terms, physics, torch.Generator().manual_seed(seed)).reset(np.arange(n))
+    return physics
+
+
+def test_fields_follow_table_1(dactyl):
+    physics = randomized(dactyl.physics)
+    model = physics.model
+    block, hand_bodies = model.body("block").id, [i for i in range(model.nbody) if model.body(i).name.startswith("rh_")]
+    nominal = lambda field: getattr(model, field)  # noqa: E731
+    scale = {
+        "size": physics.expand("geom_size")[:, model.geom("block").id, 0] / 0.0275,
+        "block mass": physics.expand("body_mass")[:, block] / 0.078,
+        "link mass": (physics.expand("body_mass")[:, hand_bodies] / nominal("body_mass")[hand_bodies])[:, 5],
+        "friction": physics.expand("geom_friction")[:, model.geom("block").id, 0],
+        "damping": physics.expand("dof_damping")[:, 3] / nominal("dof_damping")[3],
+        "gain": physics.expand("actuator_gainprm")[:, 4, 0] / nominal("actuator_gainprm")[4, 0],
+        "gravity": physics.expand("opt.gravity")[:, 2] + 9.81,
+        "upper limit": (physics.expand("jnt_range") - nominal("jnt_range"))[:, model.joint("rh_FFJ3").id, 1],
+    }
+    expected = {
+        "size": stats.uniform(0.95, 0.1),
+        "block mass": stats.uniform(0.5, 1.0),
+        "link mass": stats.uniform(0.5, 1.0),
+        "friction": stats.uniform(0.7, 0.6),
+        "damping": stats.loguniform(0.3, 3.0),
+        "gain": stats.loguniform(0.75, 1.5),
+        "gravity": stats.norm(0, 0.4),
+        "upper limit": stats.norm(0, 0.15),
+    }
+    for name, values in scale.items():
+        assert stats.kstest(values, expected[name].cdf).pvalue > 0.001, name
+
+    # what belongs together moves together
+    inertia = physics.expand("body_inertia")[:, block] / nominal("body_inertia")[block]
+    np.testing.assert_allclose(inertia, scale["block mass"][:, None].repeat(3, 1), rtol=1e-6)
+    np.testing.assert_allclose(physics.expand("actuator_biasprm")[:, 4, 1], -physics.expand("actuator_gainprm")[:, 4, 0])
+    friction = physics.expand("geom_friction")[:, [g for g in range(model.ngeom) if model.geom_contype[g]], 0]
+    np.testing.assert_allclose(friction, friction[:, :1].repeat(friction.shape[1], 1), rtol=1e-6)
+    # and what does not, does not
+    gains = physics.expand("actuator_gainprm")[:, :, 0] / nominal("actuator_gainprm")[:, 0]
+    assert abs(np.corrcoef(gains[:, 0], gains[:, 1])[0, 1]) < 0.2
+    ranges = physics.expand("jnt_range")[:, :-1]
+    assert (ranges[..., 1] - ranges[..., 0]).min() > 0.049
+
+
+def test_every_term_changes_the_physics(dactyl):
+    """One world as it is, one with the term: under the same targets they must part."""
+    targets = torch.rand(20, 2, 20, generator=torch.Generator().manual_seed(0)) * 1.2
+    for name, term in dactyl.physics.items():
+        physics = CpuPhysics(build_model(), 2, threads=1)
+        randomizer = PhysicsRandomizer({name: term}, physics, torch.Generator().manual_seed(0))
+        randomizer.reset(np.array([1]))
+        physics.forward(np.arange(2))
+        for target in targets:
+            physics.set_target(target[:1].expand(2, 20))
+            physics.step(10)
+        measured = physics.measure()
+        field = "fingertip_pos" if name == "fingertip_markers" else "object_pos"
+        apart = float((measured[field][0] - measured[field][1]).abs().max())
+        assert apart > 1e-6, f"{name} has no effect"
+
+
+def test_a_resized_block_is_what_the_compiler_would_make(dactyl):
+    physics = randomized({"object_size": dactyl.physics["object_size"]}, n=3)
+    for world in range(3):
+        ours = physics.batch.get_model(world)
+        spec = build_spec(SceneConfig())
+        spec.geom("block").size = ours.geom("block").size
+        theirs = spec.compile()
+        for field in ("geom_rbound", "geom_aabb", "bvh_aabb"):
+            np.testing.assert_allclose(getattr(ours, field), getattr(theirs, field), rtol=1e-12)
+
+
+def test_derived_constants_follow(dactyl):
+    physics = randomized({"object_mass": dactyl.physics["object_mass"]}, n=2)
+    model = physics.batch.get_model(1)
+    before = model.body_invweight0.copy()
+    mujoco.mj_setConst(model, mujoco.MjData(model))
+    np.testing.assert_allclose(model.body_invweight0, before, rtol=1e-9)
+    assert model.body("block").subtreemass[0] == pytest.approx(model.body("block").mass[0])
+
+
+def test_a_world_keeps_its_draw_until_it_is_reset(dactyl):
+    physics = CpuPhysics(build_model(), 3, threads=1)
+    randomizer = PhysicsRandomizer(dactyl.physics, physics, torch.Generator().manual_seed(0))
+    randomizer.reset(np.arange(3))
+    before = physics.expand("body_mass").copy()
+    randomizer.reset(np.array([1]))
+    after = physics.expand("body_mass")
+    np.testing.assert_array_equal(after[[0, 2]], before[[0, 2]])
+    assert (after[1] != before[1]).any()
+
+
+def test_impossible_terms_are_refused():
+    for term, word in (
+        (PhysicsTerm(fields=["body_colour"], draw="uniform(0, 1)"), "body_colour"),
+        (PhysicsTerm(fields=["body_mass"], draw="uniform(0, 1)", names="rh_tail*"), "selects nothing"),
+        (PhysicsTerm(fields=["geom_size"], draw="uniform(0.9, 1.1)", of="robot"), "cannot be randomized"),
+    ):
+        with pytest.raises(ValueError, match=word):
+            randomized({"term": term}, n=1)
