@@ -7,6 +7,7 @@ open the file. Python writes the shortest decimal that reads back as the same do
 
 import base64
 import os
+import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,9 @@ from hardware.clock import NS
 from hardware.messages import STREAMS, CameraFrame, Message
 
 CHUNK_SIZE = 64 * 1024
+
+CUT = (EndOfFile, struct.error)
+"""How the reader ends in a file that was cut off: between two records' parts, or in the middle of a number."""
 
 
 class CompressedImage(msgspec.Struct):
@@ -116,7 +120,7 @@ class FlightLog:
             try:
                 for _, channel, message in reader.iter_messages(topics=wanted, log_time_order=False):
                     yield _decode(channel.topic, message.data, message.log_time)
-            except EndOfFile:
+            except CUT:
                 if self.complete:
                     raise
 
@@ -135,7 +139,7 @@ def read(path: Path) -> FlightLog:
         try:
             for record in _reader(file, complete).iter_metadata():
                 metadata[record.name] = dict(record.metadata)
-        except EndOfFile:
+        except CUT:
             pass
         except McapError as error:
             raise ValueError(f"{path} is not a flight log: {error}") from error
@@ -145,7 +149,7 @@ def read(path: Path) -> FlightLog:
 def _is_complete(file: IO[bytes]) -> bool:
     try:
         return SeekingReader(file).get_summary() is not None
-    except (McapError, OSError, ValueError):  # a truncated file ends in anything
+    except (McapError, OSError, ValueError, struct.error):  # a truncated file ends in anything
         return False
 
 

@@ -16,6 +16,7 @@ from hardware.drivers import BusCameras, BusHand, BusMocap, Devices, Inputs, Max
 from hardware.messages import BLOCK_DROPPED, BLOCK_RESET, ControlTick, Decision, Event, JointCommand, Used
 from hardware.process import Lifetime, load_config, save_config, say_ready
 from hardware.statistics import LoopReport, LoopStatistics, Sections
+from policy.artefact import ArtefactError
 
 log = logging.getLogger(__name__)
 
@@ -186,7 +187,7 @@ def main() -> None:
         log.info("limits in force\n%s", controller.limiter.describe())
         out.wait_for_subscribers(config.listeners, config.start_timeout)
         loop.wait_for_devices()
-    except (ValueError, RuntimeError, OSError) as error:
+    except (ArtefactError, ValueError, RuntimeError, OSError) as error:
         sys.exit(f"the control loop cannot start: {error}")
     say_ready()
     print(loop.run(lifetime).lines(), file=sys.stderr)
