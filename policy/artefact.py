@@ -1,0 +1,244 @@
+"""The policy artefact: a trained policy as a directory that says what it is and proves that it still is the same.
+
+``weights.safetensors`` holds the actor, its normalizer included; ``contract.json`` what goes in and out, the hand, the
+software and the training; ``golden.npz`` inputs and the outputs they gave when the artefact was made.
+"""
+
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from policy.network import Actor, NetworkConfig
+from robot.action import ActionContract
+from robot.hand import model_hash
+from robot.observation import ObservationContract
+
+FORMAT = "inhand-policy"
+VERSION = 1
+HAND = "Shadow Dexterous Hand E3M5, right"
+WEIGHTS, CONTRACT, GOLDEN = "weights.safetensors", "contract.json", "golden.npz"
+GOLDEN_STEPS = 16
+TOLERANCE = 1e-5
+"""Golden outputs may differ so much (absolutely and relatively): another CPU sums in another order."""
+
+
+class ArtefactError(Exception):
+    """A policy artefact is missing, damaged, of another format, or not for this hand."""
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A loaded and checked policy."""
+
+    actor: Actor
+    policy_contract: ObservationContract
+    action_contract: ActionContract
+    contract: dict[str, Any]
+    """``contract.json``."""
+    golden_exact: bool
+    """The golden outputs came out equal to the last bit, not only within the tolerance."""
+
+
+def save(
+    directory: Path,
+    actor: Actor,
+    policy_contract: ObservationContract,
+    action_contract: ActionContract,
+    network: NetworkConfig,
+    training: Mapping[str, Any],
+) -> None:
+    """Writes an artefact; an older one of the same name is replaced once the new one is complete.
+
+    Args:
+        directory: where.
+        actor: the policy.
+        policy_contract: what it reads.
+        action_contract: what its outputs mean.
+        network: what ``actor`` was made with.
+        training: how it was trained, plain data.
+
+    Raises:
+        ArtefactError: if ``directory`` exists and is no policy artefact.
+    """
+    if directory.exists() and not (directory / CONTRACT).is_file():
+        raise ArtefactError(f"{directory} exists and is no policy artefact; give another directory")
+    partial = directory.with_name(directory.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    weights = {name: value.detach().cpu().contiguous() for name, value in actor.state_dict().items()}
+    save_file(weights, partial / WEIGHTS)
+    np.savez(partial / GOLDEN, **_record_golden(_build(network, policy_contract, action_contract, weights)))
+    contract = {
+        "format": FORMAT,
+        "version": VERSION,
+        "observation": policy_contract.describe(),
+        "normalizer": {
+            "file": WEIGHTS,
+            "mean": "trunk.normalizer.mean",
+            "variance": "trunk.normalizer.var",
+            "clip": actor.trunk.normalizer.clip,
+        },
+        "action": action_contract.describe(),
+        "network": asdict(network),
+        "recurrent_state": {"shape": [2, "n", actor.trunk.state_width], "initial": 0.0, "parts": ["hidden", "cell"]},
+        "hand": {"name": HAND, "model_hash": model_hash()},
+        "software": _software(),
+        "git": _git_hash(),
+        "training": dict(training),
+        "sha256": {name: _sha256(partial / name) for name in (WEIGHTS, GOLDEN)},
+    }
+    (partial / CONTRACT).write_bytes(msgspec.json.format(msgspec.json.encode(contract)) + b"\n")
+    for path in (*partial.iterdir(), partial):
+        _sync(path)
+    if directory.exists():
+        old = directory.with_name(directory.name + ".old")
+        shutil.rmtree(old, ignore_errors=True)
+        directory.rename(old)
+        partial.rename(directory)
+        shutil.rmtree(old)
+    else:
+        partial.rename(directory)
+    _sync(directory.parent)
+
+
+def load(directory: Path) -> Artefact:
+    """Loads an artefact on the CPU and checks it.
+
+    Raises:
+        ArtefactError: if a file is missing or was changed, the format or a contract is not this program's, the policy
+            was trained on another hand model, or the golden outputs do not come out again.
+    """
+    for name in (CONTRACT, WEIGHTS, GOLDEN):
+        if not (directory / name).is_file():
+            raise ArtefactError(f"{directory} is no complete policy artefact: {name} is missing")
+    contract = _read_contract(directory)
+    for name, digest in contract["sha256"].items():
+        if _sha256(directory / name) != digest:
+            raise ArtefactError(f"{directory / name} was changed after the policy was saved")
+    if contract["hand"]["model_hash"] != model_hash():
+        raise ArtefactError(
+            f"{directory} was trained on hand model {contract['hand']['model_hash']}, this program has {model_hash()}"
+        )
+    try:
+        policy_contract = ObservationContract(tuple(field["name"] for field in contract["observation"]))
+        action = {name: contract["action"][name] for name in ActionContract.__dataclass_fields__}
+        action_contract = ActionContract(**action)
+        network = NetworkConfig(**contract["network"])
+        weights = load_file(directory / WEIGHTS)
+        actor = _build(network, policy_contract, action_contract, weights)
+    except (ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
+        raise ArtefactError(f"{directory} does not fit this program: {error}") from error
+    for name, saved, present in (
+        ("observation", contract["observation"], policy_contract.describe()),
+        ("action", contract["action"], action_contract.describe()),
+    ):
+        # through JSON, in which a tuple is a list and every float has its shortest form
+        if saved != msgspec.json.decode(msgspec.json.encode(present)):
+            raise ArtefactError(f"{directory} was made under another {name} contract than this program's")
+    return Artefact(actor, policy_contract, action_contract, contract, _check_golden(directory, actor))
+
+
+def _read_contract(directory: Path) -> dict[str, Any]:
+    path = directory / CONTRACT
+    try:
+        contract = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise ArtefactError(f"{path} cannot be read: {error}") from error
+    if contract.get("format") != FORMAT:
+        raise ArtefactError(f"{path} is not the contract of an inhand policy")
+    if contract.get("version") != VERSION:
+        raise ArtefactError(f"{path} has format version {contract.get('version')}; this program reads {VERSION}")
+    missing = {"observation", "action", "network", "hand", "sha256"} - contract.keys()
+    if missing:
+        raise ArtefactError(f"{path} lacks {', '.join(sorted(missing))}")
+    return contract
+
+
+def _build(
+    network: NetworkConfig, policy: ObservationContract, action: ActionContract, weights: dict[str, Tensor]
+) -> Actor:
+    actor = Actor(policy.size, action.size, action.bins, network, torch.Generator())
+    actor.load_state_dict(weights)
+    return actor
+
+
+@torch.inference_mode()
+def _record_golden(actor: Actor) -> dict[str, np.ndarray]:
+    """Inputs like those seen in training, one hand, and what the actor makes of them."""
+    generator = torch.Generator().manual_seed(0)
+    normalizer = actor.trunk.normalizer
+    observation = torch.randn(GOLDEN_STEPS, 1, len(normalizer.mean), generator=generator)
+    observation = normalizer.inverse(observation)
+    states, logits = [actor.initial_state(1)], []
+    for step in observation:
+        output, state = actor.step(step, states[-1])
+        logits.append(output)
+        states.append(state)
+    return {
+        "observation": observation.numpy(),
+        "state": torch.stack(states).numpy(),
+        "logits": torch.stack(logits).numpy(),
+    }
+
+
+@torch.inference_mode()
+def _check_golden(directory: Path, actor: Actor) -> bool:
+    """Whether the golden outputs come out bit for bit; ArtefactError if not even within the tolerance."""
+    with np.load(directory / GOLDEN, allow_pickle=False) as file:
+        observation, states, logits = (torch.from_numpy(file[name]) for name in ("observation", "state", "logits"))
+    exact = True
+    for step in range(len(observation)):
+        for got, golden in zip(
+            actor.step(observation[step], states[step]), (logits[step], states[step + 1]), strict=True
+        ):
+            exact &= torch.equal(got, golden)
+            if not torch.allclose(got, golden, rtol=TOLERANCE, atol=TOLERANCE):
+                worst = (got - golden).abs().max().item()
+                raise ArtefactError(f"{directory} fails its golden check at step {step}: off by {worst:.2e}")
+    return exact
+
+
+def _software() -> dict[str, str | None]:
+    versions: dict[str, str | None] = {"python": platform.python_version()}
+    for package in ("inhand", "torch", "numpy", "mujoco", "safetensors"):
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = None
+    return versions
+
+
+def _git_hash() -> str | None:
+    """The commit of the source tree, marked if files differ from it; None outside a repository."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        result = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return result.stdout.strip()
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,37 @@
+"""The learning curve: successes per episode over simulated time, as D18 draws it."""
+
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from policy.progress import read_progress
+
+UNITS = (("years", 8766.0), ("days", 24.0), ("hours", 1.0), ("minutes", 1.0 / 60.0))
+"""Units of simulated time and their lengths in hours, longest first."""
+
+
+def draw_curve(run_dir: Path, image: Path) -> None:
+    """Draws the curve of a run as a PNG.
+
+    Raises:
+        FileNotFoundError: if the run has no progress file.
+        ValueError: if no episode has ended in it yet.
+    """
+    rows = [row for row in read_progress(run_dir) if row["successes"] is not None]
+    if not rows:
+        raise ValueError(f"no episode has ended in {run_dir}; there is no curve to draw")
+    hours = [row["simulated_hours"] or 0.0 for row in rows]
+    unit, length = next(((name, size) for name, size in UNITS if hours[-1] >= size), UNITS[-1])
+    steps_per_unit = (rows[-1]["control_steps"] or 0) / hours[-1] * length
+
+    figure = Figure(figsize=(7.0, 4.2), dpi=140, layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot([hour / length for hour in hours], [row["successes"] or 0.0 for row in rows], linewidth=1.8)
+    axes.set_xlabel(f"simulated time [{unit}]")
+    axes.set_ylabel("successes per episode")
+    axes.set_xlim(left=0.0)
+    axes.set_ylim(bottom=0.0)
+    axes.grid(alpha=0.3)
+    above = axes.secondary_xaxis("top", functions=(lambda x: x * steps_per_unit, lambda x: x / steps_per_unit))
+    above.set_xlabel("control steps")
+    figure.savefig(image)

@@ -1,0 +1,102 @@
+"""Evaluation: consecutive successes over N trials, reported as in D18 Table 3."""
+
+import statistics
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from policy.runtime import PolicyRuntime
+from sim.vector_env import VectorEnv
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Consecutive successes of every trial, in the order of the worlds."""
+
+    successes: tuple[int, ...]
+
+    @property
+    def mean(self) -> float:
+        """Mean over the trials."""
+        return statistics.fmean(self.successes)
+
+    @property
+    def sd(self) -> float:
+        """Standard deviation over the trials (of the sample, as D18's "±"); 0 for a single trial."""
+        return statistics.stdev(self.successes) if len(self.successes) > 1 else 0.0
+
+    @property
+    def median(self) -> float:
+        """Median over the trials."""
+        return float(statistics.median(self.successes))
+
+    def as_json(self, plant: str, randomization: str, goal_law: str, policy: str) -> dict[str, Any]:
+        """The evaluation and what was evaluated, as plain data."""
+        return {
+            "trials": len(self.successes),
+            "mean": self.mean,
+            "sd": self.sd,
+            "median": self.median,
+            "successes": list(self.successes),
+            "plant": plant,
+            "randomization": randomization,
+            "goal_law": goal_law,
+            "policy": policy,
+        }
+
+
+def evaluate(
+    policy: PolicyRuntime, env: VectorEnv, generator: torch.Generator | None = None, console: Console | None = None
+) -> Evaluation:
+    """Plays one episode in every world.
+
+    Each world counts with its first episode only: with a fixed number of steps instead, worlds that fail early would
+    start again and short episodes would count more often.
+
+    Args:
+        policy: what acts.
+        env: one world per trial, freshly made.
+        generator: draws the actions; without, the most probable ones are taken.
+        console: where the progress is shown.
+
+    Raises:
+        ValueError: if the simulation was made with other contracts than the policy.
+    """
+    if policy.policy_contract != env.policy_contract:
+        raise ValueError(f"the policy reads {policy.policy_contract.names}, the simulation {env.policy_contract.names}")
+    if policy.action_contract != env.action_contract:
+        raise ValueError(f"the policy acts by {policy.action_contract}, the simulation by {env.action_contract}")
+    n = env.num_envs
+    observation = env.reset().policy
+    state = policy.initial_state(n)
+    successes = torch.zeros(n, dtype=torch.int64, device=observation.device)
+    running = torch.ones(n, dtype=torch.bool, device=observation.device)
+    columns = (TextColumn("evaluation"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[text]}"))
+    with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
+        task = progress.add_task("trials", total=n, text="")
+        while running.any():
+            action, state = policy.act(observation, state, generator)
+            step = env.step(action)
+            successes = torch.where(running, step.successes, successes)
+            running &= ~step.done
+            observation = step.observation.policy
+            text = f"{successes.float().mean():.1f} successes so far"
+            progress.update(task, completed=n - int(running.sum()), text=text)
+    return Evaluation(tuple(successes.tolist()))
+
+
+def table(rows: dict[str, Evaluation]) -> Table:
+    """Evaluations by name, as a table for a terminal."""
+    result = Table(title="consecutive successes")
+    result.add_column("task")
+    for name in ("mean ± sd", "median"):
+        result.add_column(name, justify="right", no_wrap=True)
+    result.add_column("trials, best first")
+    for name, evaluation in rows.items():
+        trials = ", ".join(str(count) for count in sorted(evaluation.successes, reverse=True))
+        result.add_row(name, f"{evaluation.mean:.1f} ± {evaluation.sd:.1f}", f"{evaluation.median:g}", trials)
+    return result

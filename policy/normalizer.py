@@ -1,0 +1,53 @@
+"""Running normalization of network inputs and value targets."""
+
+import torch
+from torch import Tensor, nn
+
+EPSILON = 1e-8
+"""Added to a variance, so that a quantity that never changed is not blown up without bound."""
+
+
+class Normalizer(nn.Module):
+    """Mean and variance of everything seen so far; turns values into standard deviations from the mean.
+
+    Batches are merged in float64 by the parallel formula of Chan, Golub & LeVeque (1979). Only ``update`` changes the
+    statistics: a network that merely runs is frozen.
+    """
+
+    mean: Tensor
+    var: Tensor
+    count: Tensor
+
+    def __init__(self, size: int, clip: float = 5.0) -> None:
+        """``clip``: the largest deviation let through, in standard deviations (D18 D.1: 5)."""
+        super().__init__()
+        self.clip = clip
+        self.register_buffer("mean", torch.zeros(size, dtype=torch.float64))
+        self.register_buffer("var", torch.ones(size, dtype=torch.float64))
+        self.register_buffer("count", torch.zeros((), dtype=torch.float64))
+
+    @property
+    def std(self) -> Tensor:
+        """Standard deviation, (size,) float32."""
+        return (self.var + EPSILON).sqrt().float()
+
+    @torch.no_grad()
+    def update(self, values: Tensor) -> None:
+        """Takes in ``values``, (..., size)."""
+        values = values.reshape(-1, self.mean.shape[0]).double()
+        n = values.shape[0]
+        var, mean = torch.var_mean(values, dim=0, correction=0)
+        total = self.count + n
+        delta = mean - self.mean
+        merged = (self.var * self.count + var * n + delta.square() * self.count * n / total) / total
+        self.var.copy_(merged)
+        self.mean.add_(delta * n / total)
+        self.count.copy_(total)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """``values``, (..., size), as clipped deviations from the mean; unchanged but clipped before any update."""
+        return ((values - self.mean.float()) / self.std).clamp(-self.clip, self.clip)
+
+    def inverse(self, normalized: Tensor) -> Tensor:
+        """The values of which ``normalized`` are the (unclipped) deviations."""
+        return normalized * self.std + self.mean.float()

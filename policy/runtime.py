@@ -1,0 +1,57 @@
+"""Running a policy: what the control loop, the evaluation and the replay use. Knows nothing of simulation."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from policy import artefact
+from policy.distribution import MultiCategorical
+from policy.network import Actor
+from robot.action import ActionContract
+from robot.observation import ObservationContract
+
+
+class PolicyRuntime:
+    """An actor with its two contracts.
+
+    With a batch of one, on a CPU and with one torch thread, equal inputs give equal outputs to the last bit.
+    """
+
+    def __init__(self, actor: Actor, policy_contract: ObservationContract, action_contract: ActionContract) -> None:
+        self.actor = actor.eval()
+        self.policy_contract = policy_contract
+        self.action_contract = action_contract
+
+    @classmethod
+    def load(cls, directory: Path) -> "PolicyRuntime":
+        """Loads and checks a policy artefact, on the CPU.
+
+        Raises:
+            ArtefactError: see ``artefact.load``.
+        """
+        loaded = artefact.load(directory)
+        return cls(loaded.actor, loaded.policy_contract, loaded.action_contract)
+
+    def initial_state(self, n: int) -> Tensor:
+        """The recurrent state of ``n`` hands at the start of an episode, (2, n, width)."""
+        return self.actor.initial_state(n)
+
+    @torch.inference_mode()
+    def act(
+        self, observation: Tensor, state: Tensor, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """One control step of n hands.
+
+        Args:
+            observation: vectors of ``policy_contract``, (n, p).
+            state: recurrent state, (2, n, width).
+            generator: draws the actions; without, the most probable ones are taken.
+
+        Returns:
+            Unit actions (n, 20) and the next state.
+        """
+        logits, state = self.actor.step(observation, state)
+        distribution = MultiCategorical(logits)
+        bins = distribution.mode() if generator is None else distribution.sample(generator)
+        return self.action_contract.from_bins(bins), state

@@ -1,0 +1,302 @@
+"""The training loop: roll-outs and updates until the budget is spent, checkpoints on the way, exact resume."""
+
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from policy import checkpoint
+from policy.checkpoint import CheckpointError
+from policy.display import TrainDisplay
+from policy.episodes import EpisodeStatistics
+from policy.interrupt import InterruptRequest
+from policy.network import Actor, Critic, NetworkConfig
+from policy.ppo import PPO, PPOConfig
+from policy.progress import ProgressWriter, Row
+from policy.rollout import Collector
+from sim.vector_env import VectorEnv
+
+SECONDS_PER_YEAR = 8766 * 3600.0
+
+RESUMABLE = ("steps", "minutes", "checkpoint_minutes", "keep_checkpoints", "threads")
+"""Settings that may differ when a run is resumed; all others decide what is learnt."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A training run.
+
+    Raises:
+        ValueError: if a value is out of its range, or there is no budget.
+    """
+
+    seed: int = 0
+    """Of the weights, the exploration and the order of the samples; the simulation has its own."""
+
+    num_envs: int = 256
+    """Worlds stepped together."""
+
+    horizon: int = 40
+    """Control steps of a roll-out, a multiple of ``ppo.chunk``."""
+
+    steps: int = 50_000_000
+    """Ends after so many control steps over all worlds; 0 for no limit."""
+
+    minutes: float = 0.0
+    """Ends after so much time, sessions before a resume included; 0 for no limit."""
+
+    checkpoint_minutes: float = 2.0
+    """Time between two checkpoints; one is always written at the end."""
+
+    keep_checkpoints: int = 3
+    """Older ones are deleted."""
+
+    threads: int = 0
+    """CPU threads of the networks; 0 for torch's own choice."""
+
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    ppo: PPOConfig = field(default_factory=PPOConfig)
+
+    def __post_init__(self) -> None:
+        for name in ("num_envs", "horizon", "keep_checkpoints"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"train {name} is {getattr(self, name)}; 1 or more are needed")
+        for name in ("seed", "steps", "minutes", "checkpoint_minutes", "threads"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"train {name} is {getattr(self, name)}; it must not be negative")
+        if not self.steps and not self.minutes:
+            raise ValueError("train steps and minutes are both 0; one of them must limit the run")
+        if self.horizon % self.ppo.chunk:
+            raise ValueError(f"train horizon is {self.horizon}; it must be a multiple of ppo.chunk, {self.ppo.chunk}")
+        sequences = self.num_envs * self.horizon // self.ppo.chunk
+        if sequences < self.ppo.minibatches:
+            raise ValueError(f"ppo minibatches is {self.ppo.minibatches}; a roll-out has only {sequences} sequences")
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a session of training did."""
+
+    actor: Actor
+    """The policy at the end, on the device of the simulation."""
+
+    updates: int
+    """Over the whole run, as all but the speeds."""
+
+    control_steps: int
+    elapsed: float
+    """Seconds."""
+
+    steps_per_second: float
+    """Control steps per second of this session, simulation and learning together."""
+
+    years_per_hour: float
+    """Simulated years per hour of this session."""
+
+    successes: float | None
+    """Per episode, over the latest episodes; None if none has ended."""
+
+    interrupted: bool
+    """Ended by SIGINT or SIGTERM, with the budget unspent."""
+
+
+def train(
+    config: TrainConfig, env: VectorEnv, run_dir: Path, resume: bool = False, console: Console | None = None
+) -> TrainResult:
+    """Trains in ``env`` and leaves checkpoints, ``progress.jsonl`` and TensorBoard files in ``run_dir``.
+
+    A resumed run goes on bit for bit as if it had not been stopped, on a CPU with the same number of threads.
+
+    Args:
+        config: the run; ``config.num_envs`` is that of ``env``.
+        env: the worlds, freshly made; on a resume their state is replaced by the checkpoint's.
+        run_dir: directory of the run.
+        resume: go on from the newest checkpoint in ``run_dir``.
+        console: where the progress is shown.
+
+    Raises:
+        ValueError: if ``env`` does not fit ``config``.
+        CheckpointError: if there is a checkpoint and no ``resume``, or ``resume`` and none that fits.
+        FloatingPointError: if the simulation returns a value that is not finite.
+    """
+    if env.num_envs != config.num_envs:
+        raise ValueError(f"train num_envs is {config.num_envs}, but the simulation has {env.num_envs} worlds")
+    saved = _saved(run_dir / "checkpoints", resume)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    run = _Run(config, env)
+    if saved is not None:
+        run.load_state_dict(saved)
+    run_dir.mkdir(parents=True, exist_ok=True)
+    with (
+        InterruptRequest() as interrupt,
+        ProgressWriter(run_dir, run.updates) as writer,
+        TrainDisplay(console) as display,
+    ):
+        return _loop(run, run_dir, interrupt, writer, display)
+
+
+def _saved(directory: Path, resume: bool) -> dict[str, Any] | None:
+    paths = checkpoint.find(directory)
+    if resume and not paths:
+        raise CheckpointError(f"nothing to resume: no checkpoint in {directory}; start without resume")
+    if not resume and paths:
+        raise CheckpointError(
+            f"{directory} already holds checkpoints of a run; resume it, or give the new run another directory"
+        )
+    return checkpoint.load(paths[-1]) if resume else None
+
+
+def _loop(
+    run: "_Run", run_dir: Path, interrupt: InterruptRequest, writer: ProgressWriter, display: TrainDisplay
+) -> TrainResult:
+    config = run.config
+    began, elapsed_before, steps_before = time.monotonic(), run.elapsed, run.control_steps
+    saved_at, saved_update = began, -1
+
+    def save() -> None:
+        nonlocal saved_at, saved_update
+        checkpoint.save(run_dir / "checkpoints", run.updates, run.state_dict(), config.keep_checkpoints)
+        saved_at, saved_update = time.monotonic(), run.updates
+
+    speed = 0.0
+    while run.share() < 1.0 and not interrupt.requested:
+        row = run.update()
+        now = time.monotonic()
+        run.elapsed = elapsed_before + now - began
+        speed = (run.control_steps - steps_before) / (now - began)
+        row |= {
+            "elapsed": run.elapsed,
+            "steps_per_second": speed,
+            "years_per_hour": _years(speed * 3600.0, run.period),
+        }
+        writer.write(row)
+        display.show(row, run.seconds_left(speed))
+        if now - saved_at >= 60.0 * config.checkpoint_minutes:
+            save()
+    if saved_update != run.updates:
+        save()
+    return TrainResult(
+        actor=run.actor,
+        updates=run.updates,
+        control_steps=run.control_steps,
+        elapsed=run.elapsed,
+        steps_per_second=speed,
+        years_per_hour=_years(speed * 3600.0, run.period),
+        successes=run.episodes.means()["successes"],
+        interrupted=run.share() < 1.0,
+    )
+
+
+def _years(control_steps: float, period: float) -> float:
+    return control_steps * period / SECONDS_PER_YEAR
+
+
+class _Run:
+    """Everything of a run that a checkpoint holds."""
+
+    def __init__(self, config: TrainConfig, env: VectorEnv) -> None:
+        self.config = config
+        self.env = env
+        self.period = env.action_contract.period
+        weights = torch.Generator().manual_seed(config.seed)
+        contract = env.action_contract
+        self.actor = Actor(env.policy_contract.size, contract.size, contract.bins, config.network, weights)
+        self.critic = Critic(env.critic_contract.size, config.network, weights)
+        observation = env.reset()
+        device = observation.policy.device
+        self.actor.to(device)
+        self.critic.to(device)
+        self.generator = torch.Generator(device).manual_seed(config.seed + 1)
+        self.collector = Collector(env, observation, self.actor, self.critic, config.ppo.chunk, self.generator)
+        self.ppo = PPO(self.actor, self.critic, config.ppo, self.generator)
+        self.episodes = EpisodeStatistics(config.num_envs, device)
+        self.updates = 0
+        self.control_steps = 0
+        self.elapsed = 0.0
+
+    def update(self) -> Row:
+        """One roll-out and what is learnt from it; the row of the progress file."""
+        began = time.perf_counter()
+        rollout = self.collector.collect(self.config.horizon)
+        collected = time.perf_counter()
+        # the first roll-out only shows the normalizers what observations look like
+        first = self.updates == 0
+        metrics = {} if first else self.ppo.update(rollout)
+        # after the update, so that roll-out and update see the same inputs
+        self.actor.trunk.normalizer.update(rollout.policy)
+        self.critic.trunk.normalizer.update(rollout.critic)
+        self.episodes.update(rollout)
+        self.updates += 1
+        self.control_steps += self.config.horizon * self.config.num_envs
+        return {
+            "update": self.updates,
+            "control_steps": self.control_steps,
+            "simulated_hours": self.control_steps * self.period / 3600.0,
+            "rollout_seconds": collected - began,
+            "update_seconds": time.perf_counter() - collected,
+            **self.episodes.means(),
+            **metrics,
+        }
+
+    def share(self) -> float:
+        """Share of the budget that is spent."""
+        config = self.config
+        by_steps = self.control_steps / config.steps if config.steps else 0.0
+        by_time = self.elapsed / (60.0 * config.minutes) if config.minutes else 0.0
+        return max(by_steps, by_time)
+
+    def seconds_left(self, speed: float) -> float:
+        """Estimated time until the budget is spent [s], at ``speed`` control steps per second."""
+        config = self.config
+        by_steps = (config.steps - self.control_steps) / speed if config.steps else float("inf")
+        by_time = 60.0 * config.minutes - self.elapsed if config.minutes else float("inf")
+        return max(0.0, min(by_steps, by_time))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "config": asdict(self.config),
+            "observation": {
+                "policy": list(self.env.policy_contract.names),
+                "critic": list(self.env.critic_contract.names),
+            },
+            "action": self.env.action_contract.describe(),
+            "actor": dict(self.actor.state_dict()),
+            "critic": dict(self.critic.state_dict()),
+            "optimizer": self.ppo.optimizer.state_dict(),
+            "collector": self.collector.state_dict(),
+            "generator": self.generator.get_state(),
+            "episodes": self.episodes.state_dict(),
+            "updates": self.updates,
+            "control_steps": self.control_steps,
+            "elapsed": self.elapsed,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        present = self.state_dict()
+        for part in ("config", "observation", "action"):
+            _require_same(part, state[part], present[part])
+        self.actor.load_state_dict(state["actor"])
+        self.critic.load_state_dict(state["critic"])
+        self.ppo.optimizer.load_state_dict(state["optimizer"])
+        self.collector.load_state_dict(state["collector"])
+        self.generator.set_state(state["generator"])
+        self.episodes.load_state_dict(state["episodes"])
+        self.updates = state["updates"]
+        self.control_steps = state["control_steps"]
+        self.elapsed = state["elapsed"]
+
+
+def _require_same(name: str, saved: object, present: object) -> None:
+    """Refuses a checkpoint made under other settings, naming the first that differs."""
+    if isinstance(saved, dict) and isinstance(present, dict):
+        for key in saved.keys() | present.keys():
+            if name != "config" or key not in RESUMABLE:
+                _require_same(f"{name}.{key}", saved.get(key), present.get(key))
+    elif saved != present:
+        raise CheckpointError(
+            f"the checkpoint was made with {name} = {saved}, this run has {present}; resume with the same settings"
+        )
