@@ -32,21 +32,21 @@ class HandshakeTimeout(RuntimeError):
 
 @dataclass(frozen=True)
 class Endpoints:
-    """Where each producer binds.
+    """Where each producer binds; by default on this machine alone.
 
     Raises:
         ValueError: if an address is no ``ipc://`` or ``tcp://`` one, or an ``ipc`` path is too long for a socket.
     """
 
-    hand: str
+    hand: str = "tcp://127.0.0.1:5610"
     """Streams ``hand`` and ``event``."""
-    mocap: str
+    mocap: str = "tcp://127.0.0.1:5611"
     """Stream ``mocap``."""
-    cameras: str
+    cameras: str = "tcp://127.0.0.1:5612"
     """Streams ``camera0`` to ``camera2``."""
-    control: str
+    control: str = "tcp://127.0.0.1:5613"
     """Streams ``command``, ``tick`` and ``event``."""
-    truth: str
+    truth: str = "tcp://127.0.0.1:5614"
     """Stream ``truth``; the virtual rig only."""
 
     def __post_init__(self) -> None:

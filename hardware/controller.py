@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from policy.runtime import PolicyRuntime
 from torch import Tensor
 
 from hardware.measurement import MeasurementConfig, MeasurementRefused, Measurer, require_measurable
@@ -17,6 +16,7 @@ from hardware.messages import Decision, HandState, MocapFrame
 from hardware.pose_source import make_pose_source
 from hardware.safety import Limiter, SafetyConfig
 from hardware.statistics import Sections
+from policy.runtime import PolicyRuntime
 from robot.action import ActionPath
 from robot.goal import GoalConfig, GoalTracker
 from robot.hand import actuator_pos
@@ -34,7 +34,7 @@ HOLD_REASONS = (MeasurementRefused, NotFinite)
 """What makes the hand hold without being a defect of the program."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ControllerConfig:
     """Everything that decides what the controller does with the messages."""
 

@@ -1,14 +1,11 @@
 """Deployment: starts the processes of the bridge in order, watches them, stops them in order, and reports."""
 
 import hashlib
-import os
 import platform
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TypeVar
@@ -16,10 +13,10 @@ from typing import TypeVar
 import msgspec
 
 from hardware.bus import Endpoints
+from hardware.child import Child
 from hardware.controller import ControllerConfig
 from hardware.drivers import MaxAge
 from hardware.loop import LoopConfig
-from hardware.process import READY, save_config
 from hardware.recorder import RecorderConfig, RecorderReport
 from hardware.rig_config import RigConfig, RigProcess
 from hardware.statistics import LoopReport
@@ -29,28 +26,21 @@ Report = TypeVar("Report", LoopReport, RecorderReport)
 VERSIONED = ("torch", "mujoco", "numpy", "pyzmq", "msgspec", "mcap")
 """Packages whose versions go into the log."""
 
-START_TIMEOUT = 30.0
-STOP_TIMEOUT = 10.0
 
+@dataclass(frozen=True, kw_only=True)
+class DeployConfig(ControllerConfig):
+    """One deployment: the controller's configuration, and where and how long it runs."""
 
-class ProcessFailed(RuntimeError):
-    """A process of the bridge did not start, or ended when it should not."""
-
-
-@dataclass(frozen=True)
-class DeployConfig:
-    """One deployment."""
-
-    controller: ControllerConfig
-    """What decides: policy, pose source, goals, limits."""
     directory: str
     """Where the flight log and the reports go; it is created."""
     seconds: float = 20.0
-    """How long the policy drives the hand."""
+    """How long the policy drives the hand; 0: until interrupted."""
+    external: bool = False
+    """A rig already serves at ``endpoints``; if not, the virtual rig is started."""
+    endpoints: Endpoints = field(default_factory=Endpoints)
+    """Where an external rig serves."""
     rig: RigConfig = field(default_factory=RigConfig)
     """The virtual rig."""
-    external: Endpoints | None = None
-    """Where an external rig serves; if given, no virtual rig is started."""
     max_age: MaxAge = field(default_factory=MaxAge)
     """The oldest messages to act on."""
 
@@ -71,57 +61,6 @@ class DeployReport:
     """Messages logged and dropped, by stream; empty if the recorder was killed."""
 
 
-class Child:
-    """One process of the bridge."""
-
-    def __init__(self, name: str, config: object, directory: Path) -> None:
-        self.name = name
-        path = save_config(config, directory / f"{name}.config.json")
-        self._errors = directory / f"{name}.log"
-        with self._errors.open("wb") as errors:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", f"hardware.{name}", str(path)],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                cwd=Path(__file__).parent.parent,
-                start_new_session=True,  # Ctrl-C reaches the supervisor alone, which stops its children in order
-            )
-
-    def wait_ready(self, timeout: float = START_TIMEOUT) -> None:
-        """Returns when the process says that it is ready.
-
-        Raises:
-            ProcessFailed: if it ends or is silent for too long, with its last words.
-        """
-        assert self.process.stdout is not None
-        os.set_blocking(self.process.stdout.fileno(), False)
-        deadline = time.monotonic() + timeout
-        heard = b""
-        while READY.encode() not in heard:
-            heard += self.process.stdout.read() or b""
-            if self.process.poll() is not None:
-                raise ProcessFailed(f"{self.name} ended with status {self.process.returncode}: {self.last_words()}")
-            if time.monotonic() > deadline:
-                raise ProcessFailed(f"{self.name} is not ready after {timeout} s: {self.last_words()}")
-            time.sleep(0.01)
-
-    def stop(self) -> None:
-        """Asks the process to end, and insists after a while."""
-        if self.process.poll() is None:
-            self.process.terminate()
-        try:
-            self.process.wait(STOP_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-
-    def last_words(self) -> str:
-        """The end of its standard error."""
-        lines = self._errors.read_text(errors="replace").strip().splitlines()
-        return "\n".join(lines[-8:]) or "(it said nothing)"
-
-
 class Deployment:
     """The processes of one run; a context manager that leaves none behind."""
 
@@ -138,8 +77,7 @@ class Deployment:
         if self.log.exists():
             raise FileExistsError(f"{self.log} exists; a flight log is never overwritten")
         self._sockets = tempfile.TemporaryDirectory(prefix="inhand-")
-        own = Endpoints.ipc(Path(self._sockets.name))
-        self.endpoints = own if config.external is None else config.external
+        self.endpoints = config.endpoints if config.external else Endpoints.ipc(Path(self._sockets.name))
         self.children: dict[str, Child] = {}
 
     def __enter__(self) -> "Deployment":
@@ -160,10 +98,14 @@ class Deployment:
             endpoints, str(self.log), str(self.directory / "recorder.json"), metadata=run_metadata(config)
         )
         loop = LoopConfig(
-            endpoints, config.controller, str(self.directory / "loop.json"), config.seconds, max_age=config.max_age
+            endpoints,
+            controller_config(config),
+            str(self.directory / "loop.json"),
+            config.seconds,
+            max_age=config.max_age,
         )
         self._launch("recorder", recorder)
-        if config.external is None:
+        if not config.external:
             self._launch("rig", RigProcess(endpoints, config.rig))
             if config.rig.camera_rate:
                 self._launch("rig_cameras", RigProcess(endpoints, config.rig))
@@ -198,6 +140,26 @@ class Deployment:
                 self.children[name].stop()
 
 
+def serve_rig(process: RigProcess) -> int:
+    """Runs the virtual rig alone, cameras included, until interrupted; returns its exit status.
+
+    Raises:
+        ProcessFailed: if it does not start.
+    """
+    with tempfile.TemporaryDirectory(prefix="inhand-") as directory:
+        names = ("rig", "rig_cameras") if process.rig.camera_rate else ("rig",)
+        children = [Child(name, process, Path(directory)) for name in names]
+        try:
+            for child in children:
+                child.wait_ready()
+            return children[0].process.wait()
+        except KeyboardInterrupt:
+            return 0
+        finally:
+            for child in reversed(children):
+                child.stop()
+
+
 def deploy(config: DeployConfig) -> DeployReport:
     """Runs a policy on a rig for ``config.seconds`` and reports.
 
@@ -226,9 +188,14 @@ def _load(path: Path, kind: type[Report]) -> Report | None:
     return msgspec.json.decode(path.read_bytes(), type=kind) if path.exists() else None
 
 
+def controller_config(config: DeployConfig) -> ControllerConfig:
+    """The part of a deployment's configuration that decides."""
+    return ControllerConfig(**{each.name: getattr(config, each.name) for each in fields(ControllerConfig)})
+
+
 def run_metadata(config: DeployConfig) -> dict[str, dict[str, str]]:
     """What was running, for the head of the flight log."""
-    policy = Path(config.controller.policy)
+    policy = Path(config.policy)
     return {
         "contract": {"contract.json": (policy / "contract.json").read_text()},
         "policy": {"directory": str(policy), "sha256": weights_hash(policy)},

@@ -12,7 +12,7 @@ import torch
 
 from hardware.bus import StaleStream
 from hardware.controller import HOLD_REASONS, Controller, ControllerConfig
-from hardware.deploy import DeployConfig, weights_hash
+from hardware.deploy import weights_hash
 from hardware.drivers import Devices, Inputs, MaxAge, decode_image
 from hardware.flightlog import FlightLog, read
 from hardware.measurement import MeasurementConfig, MeasurementRefused, Measurer
@@ -139,7 +139,7 @@ def replay(path: Path, policy: Path | None = None) -> ReplayReport:
 def _flown(log: FlightLog, policy: Path | None) -> ControllerConfig:
     """The configuration the log was flown with."""
     try:
-        config = msgspec.json.decode(log.metadata["configuration"]["deploy"], type=DeployConfig).controller
+        config = msgspec.json.decode(log.metadata["configuration"]["deploy"], type=ControllerConfig)
         flown = log.metadata["policy"]["sha256"]
     except KeyError as error:
         raise ReplayRefused(

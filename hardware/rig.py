@@ -84,7 +84,7 @@ class Plant:
             )
             self.command(hand.actuator_pos(home).numpy(), force=1.0)
             self.step(round(start.settle_time / SUBSTEP))
-            if not self.dropped:
+            if not has_dropped(self.block_in_base):
                 return
         raise RuntimeError(f"the block fell off the palm {start.max_retries} times")
 
@@ -127,14 +127,14 @@ class Plant:
         """Where the block is, seen from the hand."""
         return self._T_world_base.inverse() @ self.block_in_world
 
-    @property
-    def dropped(self) -> bool:
-        """The block has fallen off the hand."""
-        return bool(dropped(self.block_in_base.pos.unsqueeze(0), DROP_DEPTH))
-
     def _pose(self, body: str) -> Pose:
         found = self._data.body(body)
         return Pose(torch.from_numpy(found.xpos.copy()), torch.from_numpy(found.xquat.copy()))
+
+
+def has_dropped(block_in_base: Pose) -> bool:
+    """Whether a block there has fallen off the hand."""
+    return bool(dropped(block_in_base.pos.unsqueeze(0), DROP_DEPTH))
 
 
 class Rig:
@@ -175,7 +175,6 @@ class Rig:
             elapsed = (now - begin_ns) / NS
             if elapsed * self._config.hand_rate >= hands:
                 hands = int(elapsed * self._config.hand_rate) + 1
-                self._watch_block(now)
                 self._report_hand(now)
             if elapsed * self._config.mocap_rate >= frames:
                 frames = int(elapsed * self._config.mocap_rate) + 1
@@ -208,10 +207,10 @@ class Rig:
         target = position.clamp(lower.double(), upper.double()).numpy()
         self._plant.command(target, force=self._config.hold_force)
 
-    def _watch_block(self, now: int) -> None:
+    def _watch_block(self, now: int, block_in_base: Pose) -> None:
         """Puts a dropped block back after a pause, as a person would."""
         if self._dropped_ns is None:
-            if self._plant.dropped:
+            if has_dropped(block_in_base):
                 self._dropped_ns = now
                 self._event(BLOCK_DROPPED, "")
         elif now - self._dropped_ns > self._config.reset_pause * NS:
@@ -237,6 +236,7 @@ class Rig:
     def _report_world(self, now: int) -> None:
         self._mocap.expose(now, self._plant.markers, self._plant.block_in_world)
         block = self._plant.block_in_base
+        self._watch_block(now, block)
         body = Body(tuple(block.pos.tolist()), tuple(block.quat.tolist()))
         self._truth_out.send(
             "truth", Truth(capture_ns=now, joint_pos=tuple(self._plant.joint_pos.tolist()), block=body)

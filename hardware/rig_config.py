@@ -80,7 +80,7 @@ class RigConfig:
 class RigProcess:
     """The virtual rig at its place on the bridge."""
 
-    endpoints: Endpoints
+    endpoints: Endpoints = field(default_factory=Endpoints)
     """Where it serves."""
     rig: RigConfig = field(default_factory=RigConfig)
     """What it is."""

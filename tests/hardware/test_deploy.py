@@ -13,8 +13,8 @@ import torch
 
 from hardware import flightlog
 from hardware.bus import Subscriber
-from hardware.controller import ControllerConfig
-from hardware.deploy import DeployConfig, Deployment, DeployReport, ProcessFailed, deploy
+from hardware.child import ProcessFailed
+from hardware.deploy import DeployConfig, Deployment, DeployReport, deploy
 from hardware.messages import ControlTick, HandState, JointCommand, MocapFrame, Truth
 from hardware.replay import ReplayRefused, replay, trajectory
 from hardware.rig_config import RigConfig
@@ -27,7 +27,7 @@ from robot.hand import actuator_pos
 def flight(policy: Path, tmp_path_factory: pytest.TempPathFactory) -> DeployReport:
     """Five seconds on the virtual rig."""
     directory = tmp_path_factory.mktemp("flight")
-    return deploy(DeployConfig(ControllerConfig(str(policy), seed=3), str(directory / "run"), seconds=5.0))
+    return deploy(DeployConfig(policy=str(policy), seed=3, directory=str(directory / "run"), seconds=5.0))
 
 
 def test_a_deployment_runs_in_time_and_loses_nothing(flight: DeployReport) -> None:
@@ -142,7 +142,7 @@ def test_the_trajectory_can_be_drawn(flight: DeployReport) -> None:
 
 def test_a_killed_loop_leaves_a_hand_in_hold_and_a_readable_log(policy: Path, tmp_path: Path) -> None:
     rig = RigConfig(camera_rate=0.0)
-    config = DeployConfig(ControllerConfig(str(policy)), str(tmp_path / "run"), seconds=60.0, rig=rig)
+    config = DeployConfig(policy=str(policy), directory=str(tmp_path / "run"), seconds=60.0, rig=rig)
     with Deployment(config) as deployment:
         deployment.start()
         watcher = Subscriber([deployment.endpoints.hand], ["hand"])
@@ -173,7 +173,7 @@ def test_a_failed_start_says_why_and_leaves_nothing_behind(policy: Path, tmp_pat
     broken = tmp_path / "broken"
     shutil.copytree(policy, broken)
     (broken / "golden.npz").unlink()
-    config = DeployConfig(ControllerConfig(str(broken)), str(tmp_path / "run"), rig=RigConfig(camera_rate=0.0))
+    config = DeployConfig(policy=str(broken), directory=str(tmp_path / "run"), rig=RigConfig(camera_rate=0.0))
     with (
         pytest.raises(ProcessFailed, match=r"loop ended with status 1: (.|\n)*golden.npz is missing"),
         Deployment(config) as deployment,
