@@ -169,6 +169,26 @@ def test_a_killed_loop_leaves_a_hand_in_hold_and_a_readable_log(policy: Path, tm
     assert report.ticks == report.identical > 10
 
 
+def test_a_silent_rig_makes_the_loop_hold_and_say_why(policy: Path, tmp_path: Path) -> None:
+    rig = RigConfig(camera_rate=0.0)
+    config = DeployConfig(policy=str(policy), directory=str(tmp_path / "run"), seconds=60.0, rig=rig)
+    with Deployment(config) as deployment:
+        deployment.start()
+        time.sleep(1.0)
+        killed_ns = time.monotonic_ns()
+        deployment.children["rig"].process.send_signal(signal.SIGKILL)
+        assert "rig ended with status -9" in deployment.watch()
+        time.sleep(0.5)
+        deployment.stop()
+        assert deployment.children["loop"].process.returncode == 0
+    ticks = [r.message for r in flightlog.read(deployment.log).messages("tick")]
+    silent = [t for t in ticks if isinstance(t, ControlTick) and t.capture_ns > killed_ns + 0.06e9]
+    assert len(silent) >= 4
+    assert all(t.mode == "hold" and t.reason.startswith("stream hand is 0.") for t in silent)
+    commands = [r.message for r in flightlog.read(deployment.log).messages("command")]
+    assert isinstance(commands[-1], JointCommand) and commands[-1].target is None
+
+
 def test_a_failed_start_says_why_and_leaves_nothing_behind(policy: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(policy, broken)
