@@ -28,6 +28,40 @@ class Verb:
 
 
 VERBS = {
+    "train": Verb(
+        help="train a policy in randomized simulation; leaves the policy artefact, checkpoints and curve",
+        function="inhand.train:run",
+        example="inhand train run=outputs/first randomization=dactyl train.minutes=60",
+    ),
+    "eval": Verb(
+        help="consecutive successes of a policy over N trials",
+        function="inhand.evaluate:run",
+        example="inhand eval policy=outputs/first/policy trials=100 randomization=dactyl out=eval.json",
+        argument="policy",
+    ),
+    "deploy": Verb(
+        help="let a policy drive a hand (by default the virtual rig) through the bridge; leaves a flight log",
+        function="inhand.deploy:run",
+        example="inhand deploy policy=outputs/first/policy seconds=60",
+        argument="policy",
+    ),
+    "replay": Verb(
+        help="feed a flight log through the same policy path again, compare every action, draw a video",
+        function="inhand.replay:run",
+        example="inhand replay outputs/demo/deploy/flight.mcap video=flight.mp4",
+        argument="log",
+    ),
+    "rig": Verb(
+        help="the virtual rig alone, until Ctrl-C",
+        function="inhand.rig:run",
+        example="inhand rig rig.friction=0.7",
+    ),
+    "bench": Verb(
+        help="measure how fast this machine simulates, infers and keeps time",
+        function="inhand.bench:run",
+        example="inhand bench sim out=bench.json",
+        argument="suite",
+    ),
     "doctor": Verb(
         help="what this machine can do, and what to install where the main job could not run",
         function="inhand.doctor:doctor",

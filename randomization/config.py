@@ -33,8 +33,8 @@ class PhysicsTerm:
     per: str = "element"
     """``element``: an independent draw for each; ``group``: one draw shared by all."""
 
-    names: str = ""
-    """Only elements whose name starts with this; all if empty."""
+    names: str = "*"
+    """Only elements whose name matches this shell pattern."""
 
     unit: str = ""
     """Unit of the draw, for people."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import imageio.v2 as imageio
@@ -13,10 +14,11 @@ from torch import Tensor
 from robot import hand, rotation
 from robot.frames import Pose
 from sim.camera import Camera
+from sim.env import ReorientEnv
 from sim.scene import build_model
+from sim.vector_env import Step
 
-FRAME_RATE = 12.5
-"""Frames per second: one for each control step."""
+CODEC = "libx264"
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,39 @@ class Trajectory:
     """(t, 4), base frame."""
     caption: list[str]
     """A line of text for each frame."""
+    frame_rate: float
+    """Frames per second."""
 
 
-def write_video(path: Path, trajectory: Trajectory, width: int = 640, height: int = 480, fps: float = FRAME_RATE) -> None:
+class RecordedEnv(ReorientEnv):
+    """The task, keeping the first episode of one world so that it can be drawn."""
+
+    def __init__(self, *arguments: Any, world: int, **keywords: Any) -> None:
+        """Takes what ``ReorientEnv`` takes, and the world to keep."""
+        super().__init__(*arguments, **keywords)
+        self.world = world
+        self._frames: list[tuple[Tensor, ...]] = []
+        self._captions: list[str] = []
+        self._over = False
+
+    def step(self, action: Tensor) -> Step:
+        """See ``ReorientEnv.step``."""
+        if not self._over:
+            names = ("joint_pos", "object_pos", "object_quat")
+            self._frames.append((*(self.measurement[name][self.world] for name in names), self.goals.quat[self.world].clone()))
+            seconds = (len(self._frames) - 1) * self.task.action.period
+            self._captions.append(f"{seconds:5.1f} s   goals reached: {int(self.goals.successes[self.world])}")
+        step = super().step(action)
+        self._over |= bool(step.done[self.world])
+        return step
+
+    def trajectory(self) -> Trajectory:
+        """The episode so far, to its end if it has ended."""
+        columns = (torch.stack(column) for column in zip(*self._frames, strict=True))
+        return Trajectory(*columns, caption=self._captions, frame_rate=1.0 / self.task.action.period)
+
+
+def write_video(path: Path, trajectory: Trajectory, width: int = 640, height: int = 480) -> None:
     """Draws the trajectory into an H.264 video at ``path``, whose folder is made if need be."""
     model = build_model()
     data = mujoco.MjData(model)
@@ -50,7 +82,7 @@ def write_video(path: Path, trajectory: Trajectory, width: int = 640, height: in
     path.parent.mkdir(parents=True, exist_ok=True)
     with (
         Camera(model, width, height) as camera,
-        imageio.get_writer(path, fps=fps, codec="libx264", macro_block_size=8) as writer,
+        imageio.get_writer(path, fps=trajectory.frame_rate, codec=CODEC, macro_block_size=8) as writer,
     ):
         for t, caption in enumerate(trajectory.caption):
             data.qpos[joints] = trajectory.joint_pos[t].numpy()

@@ -1,0 +1,1 @@
+"""What is measured, and how. ``inhand bench SUITE`` runs it."""

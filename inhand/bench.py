@@ -1,0 +1,55 @@
+"""``inhand bench``: how fast this machine simulates, infers and keeps time; see ``benchmarks/``."""
+
+import importlib
+from dataclasses import dataclass, field
+
+from inhand import report
+from inhand.probe import machine
+from randomization.config import RandomizationConfig
+from sim.env import TaskConfig
+
+SUITES = ("sim", "policy", "bridge")
+
+
+@dataclass(frozen=True)
+class BenchJob:
+    """A benchmark.
+
+    Raises:
+        ValueError: if there is no such suite or the file could not be written.
+    """
+
+    suite: str = "sim"
+    """``sim``: the environment against bare ``mujoco.batch``; ``policy``: inference for one hand, and an update;
+    ``bridge``: one message over the bridge."""
+
+    seconds: float = 10.0
+    """How long each figure is measured, about."""
+
+    num_envs: int = 256
+    """Worlds stepped together."""
+
+    threads: int = 0
+    """CPU threads; 0 for all."""
+
+    task: TaskConfig = field(default_factory=TaskConfig)
+    randomization: RandomizationConfig = field(default_factory=RandomizationConfig)
+
+    out: str | None = None
+    """File to write the figures to, as JSON."""
+
+    def __post_init__(self) -> None:
+        if self.suite not in SUITES:
+            raise ValueError(f"suite is {self.suite!r}; allowed: {', '.join(SUITES)}")
+        if self.seconds <= 0.0:
+            raise ValueError(f"seconds is {self.seconds}; it must be positive")
+        report.check_out(self.out)
+
+
+def run(job: BenchJob) -> None:
+    """Measures, prints a table and, with ``out``, writes it as JSON with the machine it was measured on."""
+    figures: dict[str, float] = importlib.import_module(f"benchmarks.{job.suite}").measure(job)
+    report.show(f"bench {job.suite}", [{"figure": name, "value": value} for name, value in figures.items()])
+    if job.out is not None:
+        facts = {finding.name: finding.value for finding in machine()}
+        report.write_json(job.out, {"suite": job.suite, "machine": facts, **figures})

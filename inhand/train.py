@@ -1,0 +1,65 @@
+"""``inhand train``: LSTM PPO in randomized simulation, and the policy artefact that comes of it."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from inhand import report
+from policy import artefact
+from policy.curve import draw_curve
+from policy.train import TrainConfig, TrainResult, train
+from randomization.config import RandomizationConfig
+from sim.env import ReorientEnv, TaskConfig
+
+
+@dataclass(frozen=True)
+class TrainJob:
+    """A training run."""
+
+    run: str = "outputs/train"
+    """Directory of the run: checkpoints, progress, curve, and the policy in ``policy/``."""
+
+    resume: bool = False
+    """Go on from the newest checkpoint in the directory of the run."""
+
+    physics_threads: int = 0
+    """CPU threads of the physics; 0 for all."""
+
+    task: TaskConfig = field(default_factory=TaskConfig)
+    randomization: RandomizationConfig = field(default_factory=RandomizationConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+
+def run(job: TrainJob) -> int:
+    """Trains, exports the policy and prints what came of it."""
+    result = run_training(job)
+    report.show(
+        "training",
+        [
+            {
+                "control steps": result.control_steps,
+                "steps/s": result.steps_per_second,
+                "simulated years/h": result.years_per_hour,
+                "successes per episode": result.successes,
+                "policy": str(Path(job.run) / "policy"),
+            }
+        ],
+    )
+    return 130 if result.interrupted else 0
+
+
+def run_training(job: TrainJob) -> TrainResult:
+    """Trains and leaves the policy artefact and the curve in the directory of the run."""
+    directory = Path(job.run)
+    env = ReorientEnv(job.task, job.randomization, job.train.num_envs, job.train.seed, job.physics_threads)
+    result = train(job.train, env, directory, job.resume)
+    artefact.save(
+        directory / "policy",
+        result.actor,
+        env.policy_contract,
+        env.action_contract,
+        job.train.network,
+        asdict(job) | {"control_steps": result.control_steps, "updates": result.updates},
+    )
+    if result.successes is not None:
+        draw_curve(directory, directory / "curve.png")
+    return result
