@@ -11,6 +11,9 @@ from hardware.process import READY, save_config
 START_TIMEOUT = 60.0
 STOP_TIMEOUT = 10.0
 
+ROOT = str(Path(__file__).parent.parent)
+"""Where the packages lie, for a child started in any directory."""
+
 
 class ProcessFailed(RuntimeError):
     """A process of the bridge did not start, or ended when it should not."""
@@ -29,7 +32,7 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                cwd=Path(__file__).parent.parent,
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (ROOT, os.environ.get("PYTHONPATH"))))},
                 start_new_session=True,  # Ctrl-C reaches the supervisor alone, which stops its children in order
             )
 

@@ -5,7 +5,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TypeVar
@@ -70,7 +70,7 @@ class Deployment:
         Raises:
             FileExistsError: if it holds a flight log already.
         """
-        self._config = config
+        self._config = config = replace(config, policy=str(Path(config.policy).resolve()))
         self.directory = Path(config.directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.log = self.directory / "flight.mcap"

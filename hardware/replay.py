@@ -1,16 +1,16 @@
 """Replay: the loop's decisions, computed again from the raw messages of a flight log and compared bit for bit."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from hardware.bus import StaleStream
+from hardware.clock import NS
 from hardware.controller import HOLD_REASONS, Controller, ControllerConfig
 from hardware.deploy import weights_hash
 from hardware.drivers import Devices, Inputs, MaxAge, decode_image
@@ -182,27 +182,27 @@ def _ticks(log: FlightLog) -> Iterator[ControlTick]:
 class Trajectory:
     """What an episode looked like, for rendering: t samples."""
 
-    times: npt.NDArray[np.float64]
+    times: Tensor
     """(t,) seconds since the first."""
-    joint_pos: npt.NDArray[np.float64]
+    joint_pos: Tensor
     """(t, 24) [rad]."""
-    object_pos: npt.NDArray[np.float64]
+    object_pos: Tensor
     """(t, 3) in the base frame [m]."""
-    object_quat: npt.NDArray[np.float64]
+    object_quat: Tensor
     """(t, 4) in the base frame, wxyz."""
-    goal_quat: npt.NDArray[np.float64]
+    goal_quat: Tensor
     """(t, 4) in the base frame, wxyz."""
-    successes: npt.NDArray[np.int64]
+    successes: Tensor
     """(t,) goals reached so far in the episode."""
 
 
-def trajectory(path: Path, rate: float = 30.0) -> Trajectory:
-    """What the mocap system and the joint sensors saw, about ``rate`` times per second.
+def trajectory(path: Path, rate: float = 25.0) -> Trajectory:
+    """What the mocap system and the joint sensors saw, ``rate`` times per second.
 
     Raises:
         ReplayRefused: if the log shows no moment at which hand and block were seen and a goal was set.
     """
-    samples: list[tuple[float, tuple[float, ...], list[float], list[float], tuple[float, ...], int]] = []
+    samples: list[tuple[float, Sequence[float], Sequence[float], Sequence[float], Sequence[float], int]] = []
     measurer = Measurer(MeasurementConfig(), MocapPose())
     hand: HandState | None = None
     decision: Decision | None = None
@@ -218,14 +218,12 @@ def trajectory(path: Path, rate: float = 30.0) -> Trajectory:
                 pose = measurer.measure(hand, message).object_pose.T_base_object
             except MeasurementRefused:
                 continue
-            seconds = message.capture_ns / 1e9
-            samples.append(
-                (seconds, hand.joint_pos, pose.pos.tolist(), pose.quat.tolist(), decision.goal_quat, decision.successes)
-            )
-            next_ns = message.capture_ns + round(1e9 / rate)
+            place, turn = pose.pos.tolist(), pose.quat.tolist()
+            seconds = message.capture_ns / NS
+            samples.append((seconds, hand.joint_pos, place, turn, decision.goal_quat, decision.successes))
+            # on a grid, so that the samples keep their rate whatever the rate of the frames
+            next_ns = max(next_ns, message.capture_ns - round(NS / rate)) + round(NS / rate)
     if not samples:
         raise ReplayRefused(f"{path} shows no moment at which hand and block were seen and a goal was set")
-    times, joint_pos, object_pos, object_quat, goal_quat, successes = (
-        np.array(column) for column in zip(*samples, strict=True)
-    )
-    return Trajectory(times - times[0], joint_pos, object_pos, object_quat, goal_quat, successes)
+    times, *columns = (torch.tensor(column, dtype=torch.float64) for column in zip(*samples, strict=True))
+    return Trajectory(times - times[0], *columns)
