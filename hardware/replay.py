@@ -222,7 +222,8 @@ def trajectory(path: Path, rate: float = 25.0) -> Trajectory:
             seconds = message.capture_ns / NS
             samples.append((seconds, hand.joint_pos, place, turn, decision.goal_quat, decision.successes))
             # on a grid, so that the samples keep their rate whatever the rate of the frames
-            next_ns = max(next_ns, message.capture_ns - round(NS / rate)) + round(NS / rate)
+            step_ns = round(NS / rate)
+            next_ns = (next_ns if next_ns > message.capture_ns - step_ns else message.capture_ns) + step_ns
     if not samples:
         raise ReplayRefused(f"{path} shows no moment at which hand and block were seen and a goal was set")
     times, *columns = (torch.tensor(column, dtype=torch.float64) for column in zip(*samples, strict=True))
