@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import cast
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from hardware.bus import StaleStream
 from hardware.clock import NS
@@ -182,17 +183,17 @@ def _ticks(log: FlightLog) -> Iterator[ControlTick]:
 class Trajectory:
     """What an episode looked like, for rendering: t samples."""
 
-    times: Tensor
+    times: npt.NDArray[np.float64]
     """(t,) seconds since the first."""
-    joint_pos: Tensor
+    joint_pos: npt.NDArray[np.float64]
     """(t, 24) [rad]."""
-    object_pos: Tensor
+    object_pos: npt.NDArray[np.float64]
     """(t, 3) in the base frame [m]."""
-    object_quat: Tensor
+    object_quat: npt.NDArray[np.float64]
     """(t, 4) in the base frame, wxyz."""
-    goal_quat: Tensor
+    goal_quat: npt.NDArray[np.float64]
     """(t, 4) in the base frame, wxyz."""
-    successes: Tensor
+    successes: npt.NDArray[np.int64]
     """(t,) goals reached so far in the episode."""
 
 
@@ -226,5 +227,5 @@ def trajectory(path: Path, rate: float = 25.0) -> Trajectory:
             next_ns = (next_ns if next_ns > message.capture_ns - step_ns else message.capture_ns) + step_ns
     if not samples:
         raise ReplayRefused(f"{path} shows no moment at which hand and block were seen and a goal was set")
-    times, *columns = (torch.tensor(column, dtype=torch.float64) for column in zip(*samples, strict=True))
+    times, *columns = (np.array(column) for column in zip(*samples, strict=True))
     return Trajectory(times - times[0], *columns)
