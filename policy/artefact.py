@@ -81,7 +81,7 @@ def save(
     partial.mkdir(parents=True)
     weights = {name: value.detach().cpu().contiguous() for name, value in actor.state_dict().items()}
     save_file(weights, partial / WEIGHTS)
-    np.savez(partial / GOLDEN, **_record_golden(_build(network, policy_contract, action_contract, weights)))
+    _write_golden(partial / GOLDEN, _build(network, policy_contract, action_contract, weights))
     contract = {
         "format": FORMAT,
         "version": VERSION,
@@ -177,8 +177,8 @@ def _build(
 
 
 @torch.inference_mode()
-def _record_golden(actor: Actor) -> dict[str, np.ndarray]:
-    """Inputs like those seen in training, one hand, and what the actor makes of them."""
+def _write_golden(path: Path, actor: Actor) -> None:
+    """Records inputs like those seen in training, of one hand, and what the actor makes of them."""
     generator = torch.Generator().manual_seed(0)
     normalizer = actor.trunk.normalizer
     observation = torch.randn(GOLDEN_STEPS, 1, len(normalizer.mean), generator=generator)
@@ -188,11 +188,12 @@ def _record_golden(actor: Actor) -> dict[str, np.ndarray]:
         output, state = actor.step(step, states[-1])
         logits.append(output)
         states.append(state)
-    return {
-        "observation": observation.numpy(),
-        "state": torch.stack(states).numpy(),
-        "logits": torch.stack(logits).numpy(),
-    }
+    np.savez(
+        path,
+        observation=observation.numpy(),
+        state=torch.stack(states).numpy(),
+        logits=torch.stack(logits).numpy(),
+    )
 
 
 @torch.inference_mode()

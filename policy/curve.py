@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from policy.progress import read_progress
 
@@ -32,6 +34,13 @@ def draw_curve(run_dir: Path, image: Path) -> None:
     axes.set_xlim(left=0.0)
     axes.set_ylim(bottom=0.0)
     axes.grid(alpha=0.3)
-    above = axes.secondary_xaxis("top", functions=(lambda x: x * steps_per_unit, lambda x: x / steps_per_unit))
+
+    def to_steps(time: ArrayLike) -> np.ndarray:
+        return np.asarray(time) * steps_per_unit
+
+    def to_time(steps: ArrayLike) -> np.ndarray:
+        return np.asarray(steps) / steps_per_unit
+
+    above = axes.secondary_xaxis("top", functions=(to_steps, to_time))
     above.set_xlabel("control steps")
     figure.savefig(image)

@@ -1,0 +1,87 @@
+"""The update: its loss by hand, its learning rate, and what it makes of a roll-out."""
+
+import math
+
+import pytest
+import torch
+
+from policy.network import Actor, Critic, NetworkConfig
+from policy.ppo import PPO, PPOConfig, clipped_loss
+from policy.rollout import Collector
+from tests.policy.toy import CRITIC, POLICY, CountdownEnv, ToyEnv
+
+
+def learner(config: PPOConfig, env: ToyEnv | None = None) -> tuple[PPO, Collector]:
+    generator = torch.Generator().manual_seed(0)
+    network = NetworkConfig(hidden=32, lstm=16)
+    actor, critic = Actor(POLICY.size, 20, 11, network, generator), Critic(CRITIC.size, network, generator)
+    env = env or ToyEnv(32)
+    return PPO(actor, critic, config, generator), Collector(env, env.reset(), actor, critic, config.chunk, generator)
+
+
+def test_clipped_loss_by_hand():
+    ratio = torch.tensor([1.5, 1.5, 0.5, 0.5, 1.1])
+    advantage = torch.tensor([2.0, -2.0, 2.0, -2.0, 3.0])
+    # gains are capped at 1.2 A, losses at 0.8 A; the pessimistic side is never cut
+    expected = -(1.2 * 2.0 - 1.5 * 2.0 + 0.5 * 2.0 - 0.8 * 2.0 + 1.1 * 3.0) / 5
+    assert clipped_loss(ratio.log(), advantage, 0.2).item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_the_first_gradient_is_that_of_the_plain_policy_gradient(bf16):
+    ppo, collector = learner(PPOConfig(epochs=1, minibatches=1, bf16=bf16, learning_rate=1e-12))
+    metrics = ppo.update(collector.collect(20))
+    # nothing has moved yet: all ratios are one, so the loss is minus the mean of normalized advantages
+    assert abs(metrics["policy_loss"]) < 1e-6
+    assert metrics["kl"] < 1e-6
+    assert metrics["clip_fraction"] == 0.0
+    assert metrics["entropy"] == pytest.approx(20 * math.log(11), rel=1e-2)
+    assert metrics["actor_grad_norm"] > 0.0
+
+
+def test_bfloat16_learns_the_same():
+    def first_step(bf16: bool) -> torch.Tensor:
+        ppo, collector = learner(PPOConfig(epochs=1, minibatches=1, bf16=bf16, max_grad_norm=1e9))
+        ppo.update(collector.collect(20))
+        return torch.cat([p.grad.flatten() for p in ppo.actor.parameters() if p.grad is not None])
+
+    exact, rounded = first_step(False), first_step(True)
+    assert torch.nn.functional.cosine_similarity(exact, rounded, dim=0) > 0.99
+
+
+def test_learning_rate_follows_the_divergence_within_its_bounds():
+    config = PPOConfig(target_kl=0.01, learning_rate=3e-4, min_learning_rate=2e-4, max_learning_rate=5e-4)
+    ppo, _ = learner(config)
+    rates = []
+    for kl in (0.015, 0.03, 0.03, 0.001, 0.001, 0.001):
+        ppo._adapt_learning_rate(kl)
+        rates.append(ppo.optimizer.param_groups[0]["lr"])
+    assert rates == pytest.approx([3e-4, 2e-4, 2e-4, 3e-4, 4.5e-4, 5e-4])
+    assert ppo.optimizer.param_groups[1]["lr"] == 3e-4
+
+
+def test_the_critic_learns_how_much_is_left():
+    # nothing shows the time, so the critic has to count; the return is the number of steps left
+    ppo, collector = learner(PPOConfig(epochs=4, critic_learning_rate=3e-3, gamma=1.0), CountdownEnv(32, time_limit=8))
+    metrics = [ppo.update(collector.collect(20)) for _ in range(20)]
+    assert metrics[0]["explained_variance"] < 0.5
+    assert metrics[-1]["explained_variance"] > 0.95
+    value = ppo.critic.normalizer.inverse(torch.zeros(1)).item()
+    assert value == pytest.approx(4.5, abs=0.5)
+
+
+def test_the_same_roll_out_teaches_the_same():
+    def weights() -> torch.Tensor:
+        ppo, collector = learner(PPOConfig())
+        ppo.update(collector.collect(20))
+        return torch.cat([p.flatten() for p in ppo.actor.parameters()])
+
+    assert torch.equal(weights(), weights())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("gamma", 1.1), ("clip", 0.0), ("entropy", -0.1), ("epochs", 0), ("max_learning_rate", 1e-9)]
+)
+def test_settings_are_checked(name, value):
+    with pytest.raises(ValueError, match=rf"ppo {name} is {value}"):
+        PPOConfig(**{name: value})

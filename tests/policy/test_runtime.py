@@ -1,0 +1,51 @@
+"""The runtime: reproducible to the bit, and free of the simulator."""
+
+import grimp
+import torch
+
+from policy.network import SMALL, Actor
+from policy.runtime import PolicyRuntime
+from robot.action import ActionContract
+from tests.policy.toy import POLICY
+
+
+def runtime() -> PolicyRuntime:
+    actor = Actor(POLICY.size, 20, 11, SMALL, torch.Generator().manual_seed(0))
+    actor.head.weight.data *= 100.0
+    return PolicyRuntime(actor, POLICY, ActionContract())
+
+
+def play(policy: PolicyRuntime, sampled: bool) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(7) if sampled else None
+    state, parts = policy.initial_state(1), []
+    for observation in torch.randn(50, 1, POLICY.size, generator=torch.Generator().manual_seed(1)):
+        action, state = policy.act(observation, state, generator)
+        parts += [action, state.flatten().unsqueeze(0)]
+    return torch.cat(parts, dim=1)
+
+
+def test_equal_inputs_give_equal_outputs_to_the_bit():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for sampled in (False, True):
+            assert torch.equal(play(runtime(), sampled), play(runtime(), sampled))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_actions_are_those_of_the_most_probable_bins():
+    policy = runtime()
+    observation = torch.randn(5, POLICY.size)
+    action, state = policy.act(observation, policy.initial_state(5))
+    logits, expected_state = policy.actor.step(observation, policy.initial_state(5))
+    torch.testing.assert_close(action, torch.linspace(-1, 1, 11)[logits.argmax(dim=1)])
+    assert torch.equal(state, expected_state)
+    assert action.shape == (5, 20) and state.shape == (2, 5, 256)
+
+
+def test_it_needs_no_simulator():
+    graph = grimp.build_graph("policy", "robot", "sim", include_external_packages=True, cache_dir=None)
+    needed = graph.find_upstream_modules("policy.runtime")
+    assert not {name for name in needed if name.partition(".")[0] in ("sim", "mujoco")}
+    assert not graph.find_modules_that_directly_import("mujoco") & {m for m in graph.modules if m.startswith("policy")}

@@ -1,0 +1,164 @@
+"""Training runs: resumed to the bit, interrupted, killed."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+from policy import checkpoint
+from policy.checkpoint import CheckpointError
+from policy.network import NetworkConfig
+from policy.ppo import PPOConfig
+from policy.progress import read_progress
+from policy.train import TrainConfig, TrainResult, train
+from tests.policy.toy import ToyEnv
+
+ROOT = Path(__file__).parents[2]
+PER_UPDATE = 16 * 10
+
+
+def config(updates: int, **changes) -> TrainConfig:
+    base = TrainConfig(
+        seed=3,
+        num_envs=16,
+        horizon=10,
+        steps=updates * PER_UPDATE,
+        threads=1,
+        network=NetworkConfig(hidden=16, lstm=8),
+        ppo=PPOConfig(chunk=5, epochs=2, minibatches=2, target_kl=0.01),
+    )
+    return replace(base, **changes)
+
+
+def run(directory: Path, settings: TrainConfig, resume: bool = False, seed: int = 1) -> TrainResult:
+    return train(settings, ToyEnv(16, seed), directory, resume, Console(file=io.StringIO()))
+
+
+def newest(directory: Path) -> dict:
+    return checkpoint.load(checkpoint.find(directory / "checkpoints")[-1])
+
+
+def flatten(value: object, where: str = "") -> dict[str, object]:
+    """The leaves of nested containers by path; tensors as their bytes."""
+    if isinstance(value, dict):
+        items = value.items()
+    elif isinstance(value, list | tuple):
+        items = enumerate(value)
+    elif isinstance(value, torch.Tensor):
+        return {where: (value.dtype, tuple(value.shape), value.numpy().tobytes())}
+    else:
+        return {where: value}
+    return {path: leaf for key, item in items for path, leaf in flatten(item, f"{where}.{key}").items()}
+
+
+def assert_same_run(first: Path, second: Path) -> None:
+    a, b = newest(first), newest(second)
+    a.pop("elapsed"), b.pop("elapsed")
+    assert flatten(a) == flatten(b)
+    timed = {"elapsed", "steps_per_second", "years_per_hour", "rollout_seconds", "update_seconds"}
+    rows = [[{k: v for k, v in row.items() if k not in timed} for row in read_progress(d)] for d in (first, second)]
+    assert rows[0] == rows[1]
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(tmp_path):
+    whole = run(tmp_path / "whole", config(8))
+    run(tmp_path / "parts", config(3))
+    # another seed for the worlds: all of their state has to come from the checkpoint
+    resumed = run(tmp_path / "parts", config(8), resume=True, seed=99)
+    assert whole.updates == resumed.updates == 8
+    assert whole.control_steps == resumed.control_steps == 8 * PER_UPDATE
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_training_reports_and_improves(tmp_path):
+    output = io.StringIO()
+    settings = config(40, ppo=PPOConfig(chunk=5, learning_rate=3e-3, critic_learning_rate=3e-3, gamma=0.95))
+    result = train(settings, ToyEnv(16), tmp_path, console=Console(file=output))
+    rows = read_progress(tmp_path)
+    assert [row["update"] for row in rows] == list(range(1, 41))
+    assert rows[-1]["episode_reward"] > rows[0]["episode_reward"]
+    assert result.steps_per_second > 0.0
+    # 80 ms a step, 8766 hours a year
+    assert result.years_per_hour == pytest.approx(result.steps_per_second * 0.08 / 8766)
+    assert rows[-1]["simulated_hours"] == pytest.approx(40 * PER_UPDATE * 0.08 / 3600)
+    assert not result.interrupted
+    assert "successes per episode" in output.getvalue()
+    # the last line of a run is always shown
+    assert "update 40 " in output.getvalue()
+
+
+def test_a_new_run_does_not_overwrite_an_old_one(tmp_path):
+    run(tmp_path, config(1))
+    with pytest.raises(CheckpointError, match="resume it, or give the new run another directory"):
+        run(tmp_path, config(1))
+
+
+def test_nothing_to_resume(tmp_path):
+    with pytest.raises(CheckpointError, match="nothing to resume"):
+        run(tmp_path, config(1), resume=True)
+
+
+def test_other_settings_are_refused_by_name(tmp_path):
+    run(tmp_path, config(1))
+    with pytest.raises(CheckpointError, match=r"config\.ppo\.gamma = 0\.998, this run has 0\.9"):
+        run(
+            tmp_path, config(2, ppo=PPOConfig(chunk=5, epochs=2, minibatches=2, target_kl=0.01, gamma=0.9)), resume=True
+        )
+    with pytest.raises(CheckpointError, match=r"config\.seed"):
+        run(tmp_path, config(2, seed=4), resume=True)
+
+
+def test_settings_are_checked():
+    with pytest.raises(ValueError, match="horizon is 12.*multiple of ppo.chunk, 5"):
+        config(1, horizon=12)
+    with pytest.raises(ValueError, match="one of them must limit"):
+        config(0)
+    with pytest.raises(ValueError, match="16 worlds"):
+        train(config(1, num_envs=8), ToyEnv(16), Path("unused"))
+
+
+def test_the_time_limit_counts_all_sessions(tmp_path):
+    first = run(tmp_path, config(0, minutes=0.01))
+    assert 0.6 <= first.elapsed < 3.0
+    again = run(tmp_path, config(0, minutes=0.01), resume=True)
+    assert again.updates == first.updates
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_run_with_a_checkpoint(tmp_path, number):
+    handler = signal.getsignal(number)
+    timer = threading.Timer(1.0, os.kill, (os.getpid(), number))
+    timer.start()
+    result = run(tmp_path, config(0, minutes=5.0))
+    assert result.interrupted
+    assert newest(tmp_path)["updates"] == result.updates
+    assert signal.getsignal(number) is handler
+
+
+def test_a_killed_run_resumes_and_ends_as_if_nothing_had_happened(tmp_path):
+    code = (
+        "from pathlib import Path; from tests.policy.test_train import config, run;"
+        f"run(Path({str(tmp_path / 'killed')!r}), config(100_000, checkpoint_minutes=0.0))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
+    directory = tmp_path / "killed" / "checkpoints"
+    deadline = time.monotonic() + 60.0
+    while (not directory.exists() or len(checkpoint.find(directory)) < 3) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    updates = newest(tmp_path / "killed")["updates"] + 3
+    run(tmp_path / "killed", config(updates), resume=True)
+    run(tmp_path / "whole", config(updates))
+    assert newest(tmp_path / "killed")["updates"] == updates
+    # the settings of the two runs differ in the interval of checkpoints, which does not matter here
+    assert_same_run(tmp_path / "killed", tmp_path / "whole")
