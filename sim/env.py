@@ -103,7 +103,7 @@ class ReorientEnv:
         self.resetter = Resetter(task.reset, self.physics, task.drop_depth, self.generator)
         self.goals = GoalTracker(task.goal, n, self.generator, task.action.period)
         self.path = ActionPath(task.action, n, self.device)
-        self.measurement: dict[str, Tensor] = {}
+        self.measurement = self.physics.measure()
         """The exact values of every observation field in the present state."""
 
     def reset(self) -> Observation:
@@ -116,7 +116,7 @@ class ReorientEnv:
         target = self.path.step(self.action_noise.apply(action), hand.actuator_pos(self.measurement["joint_pos"]))
         self.physics.set_target(target)
         self.physics.step(self.task.substeps)
-        self._measure()
+        self.measurement = self.physics.measure()
 
         fallen = dropped(self.measurement["object_pos"], self.task.drop_depth)
         goal = self.goals.step(self.measurement["object_quat"])
@@ -139,12 +139,11 @@ class ReorientEnv:
         self.sensors.reset(ids)
         self.action_noise.reset(ids)
         self.resetter.reset(rows)
-        self._measure()
-        self.goals.reset(ids, self.measurement["object_quat"][ids])
-        self.path.reset(ids, hand.actuator_pos(self.measurement["joint_pos"][ids]))
-
-    def _measure(self) -> None:
-        self.measurement = self.physics.measure()
+        fresh = self.physics.measure(rows)
+        for name, value in fresh.items():
+            self.measurement[name][ids] = value
+        self.goals.reset(ids, fresh["object_quat"])
+        self.path.reset(ids, hand.actuator_pos(fresh["joint_pos"]))
 
     def _observe(self) -> Observation:
         noisy = self.sensors.apply(self.measurement) | {"goal_quat": self.goals.quat}
@@ -172,4 +171,4 @@ class ReorientEnv:
         self.goals.load_state_dict(state["goals"])
         self.path.smoothed.copy_(state["smoothed_action"])
         self.generator.set_state(state["generator"])
-        self._measure()
+        self.measurement = self.physics.measure()

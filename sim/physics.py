@@ -10,7 +10,6 @@ from torch import Tensor
 
 from robot import hand, rotation
 from robot.frames import Pose
-from robot.observation import FIELDS
 
 _VEL = mujoco.mjtStage.mjSTAGE_VEL
 
@@ -82,26 +81,28 @@ class CpuPhysics:
         """Turns the goal shown beside the hand to an orientation in the base frame, (n, 4)."""
         self._mocap_quat[:, 0] = rotation.multiply(self.T_world_base.quat, goal_quat.double()).numpy()
 
-    def measure(self) -> dict[str, Tensor]:
-        """The exact values, float32, of every observation field that physics knows (see ``robot.observation``)."""
-        qpos, qvel = torch.from_numpy(self._qpos), torch.from_numpy(self._qvel)
+    def measure(self, ids: np.ndarray | slice = slice(None)) -> dict[str, Tensor]:
+        """The exact values, float32, of every observation field that physics knows, of worlds ``ids``.
+
+        See ``robot.observation`` for the fields.
+        """
+        tips = self._site_xpos[ids][:, self._fingertips]
+        qpos, qvel, ctrl, tips = (torch.from_numpy(x) for x in (self._qpos[ids], self._qvel[ids], self._ctrl[ids], tips))
         start, dof = self._block_qpos, self._block_dof
         T_base_world = self.T_world_base.inverse()
-        T_world_block = Pose(qpos[:, start : start + 3], qpos[:, start + 3 : start + 7])
-        T_base_block = T_base_world @ T_world_block
-        fingertips = torch.from_numpy(self._site_xpos[:, self._fingertips])
+        T_base_block = T_base_world @ Pose(qpos[:, start : start + 3], qpos[:, start + 3 : start + 7])
         values = {
             "joint_pos": qpos[:, self._joint_qpos],
             "joint_vel": qvel[:, self._joint_dof],
-            "joint_target": torch.from_numpy(self._ctrl)[:, self._actuators],
-            "fingertip_pos": T_base_world.apply(fingertips),
+            "joint_target": ctrl[:, self._actuators],
+            "fingertip_pos": T_base_world.apply(tips),
             "object_pos": T_base_block.pos,
             "object_quat": T_base_block.quat,
             "object_linvel": rotation.rotate(T_base_world.quat, qvel[:, dof : dof + 3]),
             # a free joint's angular velocity is given in the body's own frame
             "object_angvel": rotation.rotate(T_base_block.quat, qvel[:, dof + 3 : dof + 6]),
         }
-        return {name: value.float().reshape(self.n, *FIELDS[name].shape) for name, value in values.items()}
+        return {name: value.float() for name, value in values.items()}
 
     def expand(self, field: str) -> np.ndarray:
         """Per-world values of a model field, (n, …), live: what is written holds from the next call on."""

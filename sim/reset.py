@@ -65,8 +65,8 @@ class Resetter:
         pending = ids
         for _ in range(1 + self.config.max_retries):
             self._place(pending)
-            fallen = dropped(self.physics.measure()["object_pos"], self.drop_depth).numpy()
-            pending = pending[fallen[pending]]
+            fallen = dropped(self.physics.measure(pending)["object_pos"], self.drop_depth)
+            pending = pending[fallen.numpy()]
             if not len(pending):
                 return
         raise RuntimeError(f"the block fell off the palm {1 + self.config.max_retries} times in worlds {pending[:5]}")

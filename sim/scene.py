@@ -60,6 +60,8 @@ def build_spec(config: SceneConfig) -> mujoco.MjSpec:
     option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC if config.elliptic else mujoco.mjtCone.mjCONE_PYRAMIDAL
     option.impratio = config.impratio
+    # few contacts touch few joints; MuJoCo would choose dense matrices for so small a model, and be half as fast
+    option.jacobian = mujoco.mjtJacobian.mjJAC_SPARSE
     option.iterations = config.iterations
     # shadows and multi-sampling cost 70 times on a software renderer
     spec.visual.quality.shadowsize = 0
