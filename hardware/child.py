@@ -15,7 +15,7 @@ ROOT = str(Path(__file__).parent.parent)
 """Where the packages lie, for a child started in any directory."""
 
 
-class ProcessFailed(RuntimeError):
+class ProcessFailed(ChildProcessError):
     """A process of the bridge did not start, or ended when it should not."""
 
 
