@@ -1,7 +1,8 @@
 """The action contract: the only code that turns network outputs into actuator targets.
 
 A network output is one of ``bins`` classes per actuator, or a continuous value; both mean a *unit action* in [-1, 1].
-The path from there is: smooth, scale, add to the measured position (relative) or place in the range (absolute), clamp.
+The path from there is: smooth, scale, add to the measured position (relative) or place in the range (absolute), clamp to
+the range and to the speed at which the hand can follow.
 """
 
 from dataclasses import asdict, dataclass
@@ -9,7 +10,7 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor
 
-from robot.hand import ACTUATOR_NAMES, CONTROL_PERIOD, NUM_ACTUATORS, actuator_range
+from robot.hand import ACTUATOR_NAMES, CONTROL_PERIOD, NUM_ACTUATORS, actuator_range, actuator_speed
 
 ACTION_MODES = ("relative", "absolute")
 
@@ -38,6 +39,10 @@ class ActionContract:
     """Share of the *old* smoothed action that remains after 80 ms (an exponential moving average; D18 C.1 gives the
     coefficient, robogym's code its meaning)."""
 
+    speed: float = 1.0
+    """Largest speed of a target, as a share of the maker's limit for the actuator; what the robot's safety limiter would
+    cut, the policy shall not learn to rely on."""
+
     period: float = CONTROL_PERIOD
     """Seconds between two actions."""
 
@@ -50,6 +55,8 @@ class ActionContract:
             raise ValueError(f"action scale is {self.scale}; allowed: above 0, up to 2 (the whole range in one step)")
         if not 0.0 <= self.smoothing < 1.0:
             raise ValueError(f"action smoothing is {self.smoothing}; allowed: 0 up to below 1")
+        if self.speed <= 0.0:
+            raise ValueError(f"action speed is {self.speed}; it must be positive")
         if self.period <= 0.0:
             raise ValueError(f"action period is {self.period} s; it must be positive")
 
@@ -69,12 +76,15 @@ class ActionContract:
 
 
 class ActionPath:
-    """Unit actions in, actuator targets out, for ``n`` hands; keeps each hand's smoothed action."""
+    """Unit actions in, actuator targets out, for ``n`` hands; keeps each hand's smoothed action and last target."""
 
     def __init__(self, contract: ActionContract, n: int, device: torch.device | str = "cpu") -> None:
         self.contract = contract
         self.lower, self.upper = (limit.to(device) for limit in actuator_range())
+        self.reach = contract.speed * contract.period * actuator_speed().to(device)
+        """How far a target may move in one step [rad], (20,)."""
         self.smoothed = torch.zeros(n, NUM_ACTUATORS, device=device)
+        self.target = torch.zeros(n, NUM_ACTUATORS, device=device)
 
     @property
     def half_range(self) -> Tensor:
@@ -83,6 +93,7 @@ class ActionPath:
 
     def reset(self, ids: Tensor, actuator_pos: Tensor) -> None:
         """Forgets the past of hands ``ids``, (m,), whose actuators stand at ``actuator_pos`` [rad], (m, 20)."""
+        self.target[ids] = actuator_pos
         if self.contract.mode == "relative":
             self.smoothed[ids] = 0.0
         else:
@@ -100,4 +111,15 @@ class ActionPath:
             target = actuator_pos + self.contract.scale * self.half_range * self.smoothed
         else:
             target = self.lower + (self.smoothed + 1.0) * self.half_range
-        return torch.minimum(torch.maximum(target, self.lower), self.upper)
+        target = target.clamp(self.target - self.reach, self.target + self.reach)
+        self.target = target.clamp(self.lower, self.upper)
+        return self.target
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Everything needed to go on exactly from here."""
+        return {"smoothed": self.smoothed.clone(), "target": self.target.clone()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Goes on exactly from where ``state_dict`` was taken."""
+        self.smoothed = state["smoothed"].clone()
+        self.target = state["target"].clone()

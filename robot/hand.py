@@ -1,13 +1,13 @@
 """The right Shadow Dexterous Hand (E3M5): joints, actuators, couplings, fingertips and markers.
 
-Names are the maker's own, joints counted from 1 at the tip. Ranges are those of the maker's documentation and URDF
+Names are the maker's own, joints counted from 1 at the tip. Ranges and speeds are those of the maker's documentation and URDF
 (shadow-robot/sr_common, ``sr_description``). The base frame is that of ``rh_forearm`` in the same URDF: z along the
 forearm towards the fingers, the palm faces -y, the thumb is at +x.
 """
 
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -23,15 +23,16 @@ COUPLED_FINGERS = ("FF", "MF", "RF", "LF")
 
 @dataclass(frozen=True)
 class Joint:
-    """One joint or actuator: its name and range [rad]."""
+    """One joint or actuator: its name, range [rad] and largest speed [rad/s]."""
 
     name: str
     lower: float
     upper: float
+    speed: float
 
 
-def _degrees(name: str, lower: float, upper: float) -> Joint:
-    return Joint(f"rh_{name}", math.radians(lower), math.radians(upper))
+def _degrees(name: str, lower: float, upper: float, speed: float = 2.0) -> Joint:
+    return Joint(f"rh_{name}", math.radians(lower), math.radians(upper), speed)
 
 
 def _finger(finger: str) -> tuple[Joint, ...]:
@@ -46,11 +47,11 @@ def _finger(finger: str) -> tuple[Joint, ...]:
 _WRIST = (_degrees("WRJ2", -30, 10), _degrees("WRJ1", -40, 28))
 _METACARPAL = (_degrees("LFJ5", 0, 45),)
 _THUMB = (
-    _degrees("THJ5", -60, 60),
-    _degrees("THJ4", 0, 70),
-    _degrees("THJ3", -12, 12),
-    _degrees("THJ2", -40, 40),
-    _degrees("THJ1", -15, 90),
+    _degrees("THJ5", -60, 60, 4.0),
+    _degrees("THJ4", 0, 70, 4.0),
+    _degrees("THJ3", -12, 12, 4.0),
+    _degrees("THJ2", -40, 40, 4.0),
+    _degrees("THJ1", -15, 90, 4.0),
 )
 
 JOINTS: tuple[Joint, ...] = (
@@ -70,9 +71,9 @@ def _actuators() -> tuple[Joint, ...]:
     for joint in JOINTS:
         finger, number = joint.name[3:5], joint.name[-1]
         if finger in COUPLED_FINGERS and number == "2":
-            actuators.append(_degrees(f"A_{finger}J0", 0, 180))
+            actuators.append(_degrees(f"A_{finger}J0", 0, 180, 2 * joint.speed))
         elif finger not in COUPLED_FINGERS or number != "1":
-            actuators.append(Joint(joint.name.replace("rh_", "rh_A_"), joint.lower, joint.upper))
+            actuators.append(replace(joint, name=joint.name.replace("rh_", "rh_A_")))
     return tuple(actuators)
 
 
@@ -117,6 +118,11 @@ def actuator_pos(joint_pos: Tensor) -> Tensor:
 def actuator_range() -> tuple[Tensor, Tensor]:
     """Lower and upper ends of the actuators' ranges [rad], (20,) each."""
     return torch.tensor([a.lower for a in ACTUATORS]), torch.tensor([a.upper for a in ACTUATORS])
+
+
+def actuator_speed() -> Tensor:
+    """The actuators' largest speeds [rad/s], (20,)."""
+    return torch.tensor([a.speed for a in ACTUATORS])
 
 
 def model_hash() -> str:

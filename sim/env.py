@@ -159,7 +159,7 @@ class ReorientEnv:
             "sensors": self.sensors.state_dict(),
             "action_noise": self.action_noise.state_dict(),
             "goals": self.goals.state_dict(),
-            "smoothed_action": self.path.smoothed.clone(),
+            "action_path": self.path.state_dict(),
             "generator": self.generator.get_state(),
         }
 
@@ -169,6 +169,6 @@ class ReorientEnv:
         self.sensors.load_state_dict(state["sensors"])
         self.action_noise.load_state_dict(state["action_noise"])
         self.goals.load_state_dict(state["goals"])
-        self.path.smoothed.copy_(state["smoothed_action"])
+        self.path.load_state_dict(state["action_path"])
         self.generator.set_state(state["generator"])
         self.measurement = self.physics.measure()

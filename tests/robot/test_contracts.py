@@ -59,7 +59,7 @@ def test_bad_contracts_are_refused():
         ObservationContract(("object_pos", "object_pos"))
     with pytest.raises(ValueError, match="object_pos has shape"):
         ObservationContract(("object_pos",)).vector({"object_pos": torch.zeros(2, 4)})
-    for bad in ({"mode": "torque"}, {"bins": 1}, {"smoothing": 1.0}, {"scale": 0.0}, {"period": 0.0}):
+    for bad in ({"mode": "torque"}, {"bins": 1}, {"smoothing": 1.0}, {"scale": 0.0}, {"speed": 0.0}, {"period": 0.0}):
         with pytest.raises(ValueError, match=next(iter(bad))):
             ActionContract(**bad)
 
@@ -71,7 +71,7 @@ def test_bins_are_equally_spaced_and_symmetric():
 
 
 def test_relative_action_moves_by_a_share_of_the_half_range_and_is_clamped():
-    path = ActionPath(ActionContract(mode="relative", smoothing=0.0), 1)
+    path = ActionPath(ActionContract(mode="relative", smoothing=0.0, speed=1e3), 1)
     middle = (0.5 * (LOWER + UPPER))[None]
     torch.testing.assert_close(path.step(torch.full((1, 20), 0.2), middle), middle + 0.2 * 0.5 * (UPPER - LOWER))
     torch.testing.assert_close(path.step(torch.ones(1, 20), UPPER[None]), UPPER[None])
@@ -79,7 +79,7 @@ def test_relative_action_moves_by_a_share_of_the_half_range_and_is_clamped():
 
 
 def test_absolute_action_is_a_place_in_the_range():
-    path = ActionPath(ActionContract(mode="absolute", smoothing=0.0), 1)
+    path = ActionPath(ActionContract(mode="absolute", smoothing=0.0, speed=1e3), 1)
     torch.testing.assert_close(path.step(-torch.ones(1, 20), UPPER[None])[0], LOWER)
     torch.testing.assert_close(path.step(torch.zeros(1, 20), UPPER[None])[0], 0.5 * (LOWER + UPPER))
 
@@ -100,6 +100,21 @@ def test_absolute_path_starts_where_the_hand_is():
     path.reset(torch.tensor([1]), standing)
     target = path.step(path.smoothed, standing)
     torch.testing.assert_close(target[1], standing[0])
+
+
+def test_targets_keep_to_the_makers_speeds():
+    path = ActionPath(ActionContract(mode="absolute", smoothing=0.0), 1)
+    path.reset(torch.tensor([0]), LOWER[None])
+    before = LOWER
+    for _ in range(50):
+        target = path.step(torch.ones(1, 20), LOWER[None])[0]
+        speed = (target - before) / 0.08
+        for actuator, value, place in zip(hand.ACTUATORS, speed, target, strict=True):
+            # shadow-robot/sr_common: velocity="2.0" for fingers and wrist, "4.0" for the thumb; J0 is a sum of two
+            limit = 4.0 if actuator.name.startswith("rh_A_TH") or actuator.name.endswith("J0") else 2.0
+            assert float(value) == pytest.approx(limit, rel=1e-4) or float(place) == pytest.approx(actuator.upper)
+        before = target
+    torch.testing.assert_close(target, UPPER)
 
 
 def test_smoothing_retains_thirty_percent_per_80_ms_by_default():
