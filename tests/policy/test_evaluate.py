@@ -68,7 +68,7 @@ def test_json_and_table():
     assert D18_BLOCK.as_json("mujoco", "dactyl", "so3", "outputs/policy") == {
         "trials": 10,
         "mean": 18.8,
-        "sd": pytest.approx(17.0796),
+        "sd": pytest.approx(17.0802, abs=1e-4),
         "median": 13.0,
         "successes": [50, 41, 29, 27, 14, 12, 6, 4, 4, 1],
         "plant": "mujoco",
@@ -84,7 +84,7 @@ def test_json_and_table():
 
 
 def test_a_policy_for_another_simulation_is_refused():
-    with pytest.raises(ValueError, match="the policy acts by.*bins=5"):
+    with pytest.raises(ValueError, match=r"the policy acts by.*bins=5"):
         evaluate(policy(bins=5), ToyEnv(2))
     other = PolicyRuntime(policy().actor, CRITIC, ActionContract())
     with pytest.raises(ValueError, match="the policy reads"):
