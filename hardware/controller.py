@@ -111,6 +111,7 @@ class Controller:
         with timed("safety"):
             target = self._path.step(action, position)
             applied = self.limiter.apply(target[0])
+            self._path.target = applied.target.unsqueeze(0)  # the path goes on from where the hand is told to be
         pose = measured.object_pose.T_base_object
         return Decision(
             goal_quat=tuple(goal_quat[0].tolist()),

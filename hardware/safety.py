@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from robot.hand import ACTUATORS, actuator_range
+from robot.hand import ACTUATORS, actuator_range, actuator_speed
 
 
 @dataclass(frozen=True)
@@ -16,16 +16,13 @@ class SafetyConfig:
         ValueError: if a value is not positive.
     """
 
-    finger_rate: float = 2.0
-    """Fastest target of a finger or wrist joint [rad/s] (Shadow's URDF); a coupled pair may move at twice this, since
-    its position is the sum of two joints."""
-    thumb_rate: float = 4.0
-    """Fastest target of a thumb joint [rad/s] (Shadow's URDF)."""
+    speed: float = 1.0
+    """Fastest target, as a share of the maker's limit for the actuator (``robot.hand``)."""
     ramp: float = 1.0
     """Seconds over which the rates grow from zero after a start."""
 
     def __post_init__(self) -> None:
-        for name in ("finger_rate", "thumb_rate", "ramp"):
+        for name in ("speed", "ramp"):
             if getattr(self, name) <= 0.0:
                 raise ValueError(f"safety {name} is {getattr(self, name)}; it must be positive")
 
@@ -48,7 +45,7 @@ class Limiter:
         self._config = config
         self._period = period
         self._lower, self._upper = actuator_range()
-        self.rate = torch.tensor([_rate(actuator.name, config) for actuator in ACTUATORS])
+        self.rate = config.speed * actuator_speed()
         """Largest speed of each actuator's target [rad/s], (20,)."""
         self._last: Tensor | None = None
         self._steps = 0
@@ -91,9 +88,3 @@ class Limiter:
         for actuator, rate in zip(ACTUATORS, self.rate.tolist(), strict=True):
             lines.append(f"{actuator.name:<12}{actuator.lower:>9.3f}{actuator.upper:>9.3f}{rate:>14.2f}")
         return "\n".join(lines)
-
-
-def _rate(name: str, config: SafetyConfig) -> float:
-    if "TH" in name:
-        return config.thumb_rate
-    return config.finger_rate * (2.0 if name.endswith("J0") else 1.0)

@@ -73,7 +73,7 @@ def test_commands_obey_the_limits(flight: DeployReport) -> None:
     steps = [np.subtract(applied[k + 1], applied[k]) for k in applied if k + 1 in applied]
     assert len(steps) > 20
     config = SafetyConfig()
-    assert np.abs(steps).max() <= max(2.0 * config.finger_rate, config.thumb_rate) * 0.08 + 1e-6
+    assert np.abs(steps).max() <= 4.0 * config.speed * 0.08 + 1e-6
 
 
 def test_the_measured_block_is_the_true_one(flight: DeployReport) -> None:
