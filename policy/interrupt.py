@@ -1,6 +1,7 @@
 """A clean end on SIGINT (Ctrl-C) and SIGTERM."""
 
 import signal
+import sys
 import threading
 from types import FrameType, TracebackType
 from typing import Any
@@ -28,6 +29,7 @@ class InterruptRequest:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.requested = True
+        print("stopping after this update; once more to stop at once", file=sys.stderr)
         self._restore()
 
     def _restore(self) -> None:

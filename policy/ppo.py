@@ -59,7 +59,7 @@ class PPOConfig:
     """Gradients, of the actor and of the critic separately, are scaled down to this norm."""
 
     bf16: bool = True
-    """Compute the update (never the roll-out) in bfloat16 autocast: twice as fast or more on CPUs that have it."""
+    """Compute the update, never the roll-out, in bfloat16 where the processor has it: more than twice as fast."""
 
     def __post_init__(self) -> None:
         for name in ("gamma", "lam"):
@@ -143,6 +143,7 @@ class PPO:
             {"params": list(actor.parameters()), "lr": config.learning_rate},
             {"params": list(critic.parameters()), "lr": config.critic_learning_rate},
         ]
+        self._bf16 = config.bf16 and _has_bf16(generator.device)
         self.optimizer = torch.optim.Adam(groups, eps=1e-5, fused=True)
 
     def update(self, rollout: Rollout) -> dict[str, float]:
@@ -233,4 +234,12 @@ class PPO:
             group["lr"] = min(group["lr"] * 1.5, self.config.max_learning_rate)
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.generator.device.type, torch.bfloat16, enabled=self.config.bf16)
+        return torch.autocast(self.generator.device.type, torch.bfloat16, enabled=self._bf16)
+
+
+def _has_bf16(device: torch.device) -> bool:
+    """Whether the device computes bfloat16 natively; emulated, it would be slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("bf16"))

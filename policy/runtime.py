@@ -19,19 +19,19 @@ class PolicyRuntime:
     """
 
     def __init__(self, actor: Actor, policy_contract: ObservationContract, action_contract: ActionContract) -> None:
-        self.actor = actor.eval()
+        self.actor = actor
         self.policy_contract = policy_contract
         self.action_contract = action_contract
 
     @classmethod
-    def load(cls, directory: Path) -> "PolicyRuntime":
-        """Loads and checks a policy artefact, on the CPU.
+    def load(cls, directory: Path, device: torch.device | str = "cpu") -> "PolicyRuntime":
+        """Loads a policy artefact and checks it on the CPU, then moves it to ``device``.
 
         Raises:
             ArtefactError: see ``artefact.load``.
         """
         loaded = artefact.load(directory)
-        return cls(loaded.actor, loaded.policy_contract, loaded.action_contract)
+        return cls(loaded.actor.to(device), loaded.policy_contract, loaded.action_contract)
 
     def initial_state(self, n: int) -> Tensor:
         """The recurrent state of ``n`` hands at the start of an episode, (2, n, width)."""
