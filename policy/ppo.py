@@ -1,13 +1,13 @@
 """Proximal policy optimization of a recurrent actor and critic (Schulman et al. 2017; settings of D18 Table 10)."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from policy.advantage import generalized_advantage
 from policy.distribution import MultiCategorical
-from policy.experience import Rollout
+from policy.experience import Rollout, Sequences
 from policy.network import Actor, Critic
 
 
@@ -78,50 +78,6 @@ class PPOConfig:
             raise ValueError(
                 f"ppo max_learning_rate is {self.max_learning_rate}, below min_learning_rate {self.min_learning_rate}"
             )
-
-
-@dataclass(frozen=True)
-class Sequences:
-    """A roll-out cut into m chunks of L steps that are learnt from independently; m is the second dimension of all."""
-
-    policy: Tensor
-    critic: Tensor
-    starts: Tensor
-    bins: Tensor
-    advantage: Tensor
-    target: Tensor
-    """Normalized value targets, (L, m)."""
-    actor_state: Tensor
-    critic_state: Tensor
-
-    @classmethod
-    def cut(cls, rollout: Rollout, advantage: Tensor, target: Tensor) -> "Sequences":
-        """Cuts a roll-out at the steps at which its recurrent states were kept."""
-        chunks = len(rollout.actor_state)
-
-        def time_first(x: Tensor) -> Tensor:
-            return x.unflatten(0, (chunks, -1)).transpose(0, 1).flatten(1, 2)
-
-        def state(x: Tensor) -> Tensor:
-            return x.transpose(0, 1).flatten(1, 2)
-
-        return cls(
-            policy=time_first(rollout.policy),
-            critic=time_first(rollout.critic),
-            starts=time_first(rollout.starts),
-            bins=time_first(rollout.bins),
-            advantage=time_first(advantage),
-            target=time_first(target),
-            actor_state=state(rollout.actor_state),
-            critic_state=state(rollout.critic_state),
-        )
-
-    def __len__(self) -> int:
-        return self.starts.shape[1]
-
-    def select(self, ids: Tensor) -> "Sequences":
-        """The sequences ``ids``."""
-        return Sequences(**{field.name: getattr(self, field.name).index_select(1, ids) for field in fields(self)})
 
 
 def clipped_loss(log_ratio: Tensor, advantage: Tensor, clip: float) -> Tensor:

@@ -1,7 +1,7 @@
 """The training loop: roll-outs and updates until the budget is spent, checkpoints on the way, exact resume."""
 
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,67 +13,14 @@ from policy.checkpoint import CheckpointError
 from policy.display import TrainDisplay
 from policy.episodes import EpisodeStatistics
 from policy.interrupt import InterruptRequest
-from policy.network import Actor, Critic, NetworkConfig
-from policy.ppo import PPO, PPOConfig
+from policy.network import Actor, Critic
+from policy.ppo import PPO
 from policy.progress import ProgressWriter, Row
 from policy.rollout import Collector
+from policy.train_config import RESUMABLE, TrainConfig
 from sim.vector_env import VectorEnv
 
 SECONDS_PER_YEAR = 8766 * 3600.0
-
-RESUMABLE = ("steps", "minutes", "checkpoint_minutes", "keep_checkpoints", "threads")
-"""Settings that may differ when a run is resumed; all others decide what is learnt."""
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """A training run.
-
-    Raises:
-        ValueError: if a value is out of its range, or there is no budget.
-    """
-
-    seed: int = 0
-    """Of the weights, the exploration and the order of the samples; the simulation has its own."""
-
-    num_envs: int = 256
-    """Worlds stepped together."""
-
-    horizon: int = 40
-    """Control steps of a roll-out, a multiple of ``ppo.chunk``."""
-
-    steps: int = 50_000_000
-    """Ends after so many control steps over all worlds; 0 for no limit."""
-
-    minutes: float = 0.0
-    """Ends after so much time, sessions before a resume included; 0 for no limit."""
-
-    checkpoint_minutes: float = 2.0
-    """Time between two checkpoints; one is always written at the end."""
-
-    keep_checkpoints: int = 3
-    """Older ones are deleted."""
-
-    threads: int = 0
-    """CPU threads of the networks; 0 for torch's own choice."""
-
-    network: NetworkConfig = field(default_factory=NetworkConfig)
-    ppo: PPOConfig = field(default_factory=PPOConfig)
-
-    def __post_init__(self) -> None:
-        for name in ("num_envs", "horizon", "keep_checkpoints"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"train {name} is {getattr(self, name)}; 1 or more are needed")
-        for name in ("seed", "steps", "minutes", "checkpoint_minutes", "threads"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"train {name} is {getattr(self, name)}; it must not be negative")
-        if not self.steps and not self.minutes:
-            raise ValueError("train steps and minutes are both 0; one of them must limit the run")
-        if self.horizon % self.ppo.chunk:
-            raise ValueError(f"train horizon is {self.horizon}; it must be a multiple of ppo.chunk, {self.ppo.chunk}")
-        sequences = self.num_envs * self.horizon // self.ppo.chunk
-        if sequences < self.ppo.minibatches:
-            raise ValueError(f"ppo minibatches is {self.ppo.minibatches}; a roll-out has only {sequences} sequences")
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from policy.experience import Sequences
 from policy.network import Actor, Critic, NetworkConfig
-from policy.ppo import Sequences
 from policy.rollout import Collector
 from sim.vector_env import Step
 from tests.policy.toy import CRITIC, POLICY, ToyEnv
