@@ -40,7 +40,7 @@ class EpisodeStatistics:
     def means(self) -> dict[str, float | None]:
         """Mean successes, reward and control steps of the latest episodes; None before the first has ended."""
         names = ("successes", "episode_reward", "episode_steps")
-        episodes, *sums = torch.stack(self.sums).sum(dim=0).tolist()
+        episodes, *sums = sum(self.sums, torch.zeros(4, dtype=torch.float64)).tolist()
         return {name: value / episodes if episodes else None for name, value in zip(names, sums, strict=True)}
 
     def state_dict(self) -> dict[str, Any]:
