@@ -31,6 +31,7 @@ def test_means_are_those_of_all_episodes_that_ended():
     expected = torch.tensor(episodes).mean(dim=0)
     torch.testing.assert_close(torch.tensor(list(statistics.means().values())), expected)
 
+    last = collector.collect(10)
     for _ in range(200):
-        statistics.update(rollout)
+        statistics.update(last)
     assert sum(float(sums[0]) for sums in statistics.sums[1:]) < WINDOW
