@@ -69,5 +69,11 @@ VERBS = {
     ),
 }
 
-USER_ERRORS = ("builtins.ValueError", "builtins.OSError")
+USER_ERRORS = (
+    "builtins.ValueError",
+    "builtins.OSError",
+    "policy.artefact.ArtefactError",
+    "policy.checkpoint.CheckpointError",
+    "vision.estimator.VisionUnavailable",
+)
 """Errors of the user or of the world, not of the program, with their subclasses: they end in one line and status 1."""

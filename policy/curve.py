@@ -1,4 +1,4 @@
-"""The learning curve: successes per episode over simulated time, as D18 draws it."""
+"""The learning curve: successes per episode over simulated time, as D18 draws it, and the reward below."""
 
 from pathlib import Path
 
@@ -26,14 +26,18 @@ def draw_curve(run_dir: Path, image: Path) -> None:
     unit, length = next(((name, size) for name, size in UNITS if hours[-1] >= size), UNITS[-1])
     steps_per_unit = (rows[-1]["control_steps"] or 0) / hours[-1] * length
 
-    figure = Figure(figsize=(7.0, 4.2), dpi=140, layout="constrained")
-    axes = figure.add_subplot()
-    axes.plot([hour / length for hour in hours], [row["successes"] or 0.0 for row in rows], linewidth=1.8)
-    axes.set_xlabel(f"simulated time [{unit}]")
-    axes.set_ylabel("successes per episode")
-    axes.set_xlim(left=0.0)
-    axes.set_ylim(bottom=0.0)
-    axes.grid(alpha=0.3)
+    figure = Figure(figsize=(7.0, 5.4), dpi=140, layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+    time = [hour / length for hour in hours]
+    upper.plot(time, [row["successes"] or 0.0 for row in rows], linewidth=1.8)
+    upper.set_ylabel("successes per episode")
+    upper.set_ylim(bottom=0.0)
+    lower.plot(time, [row["episode_reward"] or 0.0 for row in rows], linewidth=1.8, color="tab:green")
+    lower.set_ylabel("reward per episode")
+    lower.set_xlabel(f"simulated time [{unit}]")
+    lower.set_xlim(left=0.0)
+    for axes in (upper, lower):
+        axes.grid(alpha=0.3)
 
     def to_steps(time: ArrayLike) -> np.ndarray:
         return np.asarray(time) * steps_per_unit
@@ -41,6 +45,6 @@ def draw_curve(run_dir: Path, image: Path) -> None:
     def to_time(steps: ArrayLike) -> np.ndarray:
         return np.asarray(steps) / steps_per_unit
 
-    above = axes.secondary_xaxis("top", functions=(to_steps, to_time))
+    above = upper.secondary_xaxis("top", functions=(to_steps, to_time))
     above.set_xlabel("control steps")
     figure.savefig(image)

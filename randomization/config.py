@@ -94,7 +94,7 @@ class RandomizationConfig:
     sensors: dict[str, SensorTerm] = field(default_factory=dict)
     """Noise by observation field."""
     base_marker_noise: float = 0.0
-    """Standard deviation [m] of where the markers of the hand base really sit; it tilts and shifts the measured base frame."""
+    """Standard deviation [m] of where the markers of the hand base really sit; it moves the measured base frame."""
     action: ActionTerm = field(default_factory=ActionTerm)
 
     def __post_init__(self) -> None:

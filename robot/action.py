@@ -1,8 +1,8 @@
 """The action contract: the only code that turns network outputs into actuator targets.
 
 A network output is one of ``bins`` classes per actuator, or a continuous value; both mean a *unit action* in [-1, 1].
-The path from there is: smooth, scale, add to the measured position (relative) or place in the range (absolute), clamp to
-the range and to the speed at which the hand can follow.
+The path from there is: smooth, scale, add to the measured position (relative) or place in the range (absolute), clamp
+to the range and to the speed at which the hand can follow.
 """
 
 from dataclasses import asdict, dataclass
@@ -40,8 +40,8 @@ class ActionContract:
     coefficient, robogym's code its meaning)."""
 
     speed: float = 1.0
-    """Largest speed of a target, as a share of the maker's limit for the actuator; what the robot's safety limiter would
-    cut, the policy shall not learn to rely on."""
+    """Largest speed of a target, as a share of the maker's limit for the actuator: the policy shall not rely on what the
+    robot's safety limiter would cut."""
 
     period: float = CONTROL_PERIOD
     """Seconds between two actions."""

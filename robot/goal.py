@@ -29,8 +29,8 @@ class GoalConfig:
     """
 
     law: str = "face_up"
-    """``parallel``: one of the 24 orientations with every face parallel to the base frame's axes; ``face_up``: one of the
-    six faces up, turned freely about the vertical (R19 C.1, robogym); ``so3``: any rotation (D18)."""
+    """``parallel``: one of the 24 orientations with every face parallel to the base frame's axes; ``face_up``: one of
+    the six faces up, turned freely about the vertical (R19 C.1, robogym); ``so3``: any rotation (D18)."""
 
     threshold: float = 0.4
     """A goal is reached when the rotation still to go is below this angle [rad] (D18 C.1)."""
@@ -72,9 +72,7 @@ def _face_up_quats(device: torch.device) -> Tensor:
     x, z = torch.tensor([1.0, 0.0, 0.0], device=device), torch.tensor([0.0, 0.0, 1.0], device=device)
     quarter = 0.5 * math.pi
     about = ((x, 0.0), (x, quarter), (x, 2 * quarter), (x, 3 * quarter), (z, quarter), (z, 3 * quarter))
-    return torch.stack(
-        [rotation.from_axis_angle(axis, torch.tensor(angle, device=device)) for axis, angle in about]
-    )
+    return torch.stack([rotation.from_axis_angle(axis, torch.tensor(angle, device=device)) for axis, angle in about])
 
 
 @dataclass(frozen=True)

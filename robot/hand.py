@@ -1,8 +1,8 @@
 """The right Shadow Dexterous Hand (E3M5): joints, actuators, couplings, fingertips and markers.
 
-Names are the maker's own, joints counted from 1 at the tip. Ranges and speeds are those of the maker's documentation and URDF
-(shadow-robot/sr_common, ``sr_description``). The base frame is that of ``rh_forearm`` in the same URDF: z along the
-forearm towards the fingers, the palm faces -y, the thumb is at +x.
+Names are the maker's own, joints counted from 1 at the tip. Ranges and speeds are those of the maker's documentation
+and URDF (shadow-robot/sr_common, ``sr_description``). The base frame is that of ``rh_forearm`` in the same URDF: z
+along the forearm towards the fingers, the palm faces -y, the thumb is at +x.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """Rotation math on batches of unit quaternions, scalar first (wxyz).
 
-Every function takes and returns tensors of shape ``(..., 4)`` (quaternions) or ``(..., 3)`` (vectors), on any device and
-in any floating dtype, and broadcasts over the leading dimensions.
+Every function takes and returns tensors of shape ``(..., 4)`` (quaternions) or ``(..., 3)`` (vectors), on any device
+and in any floating dtype, and broadcasts over the leading dimensions.
 """
 
 import math

@@ -87,7 +87,9 @@ class CpuPhysics:
         See ``robot.observation`` for the fields.
         """
         tips = self._site_xpos[ids][:, self._fingertips]
-        qpos, qvel, ctrl, tips = (torch.from_numpy(x) for x in (self._qpos[ids], self._qvel[ids], self._ctrl[ids], tips))
+        qpos, qvel, ctrl, tips = (
+            torch.from_numpy(x) for x in (self._qpos[ids], self._qvel[ids], self._ctrl[ids], tips)
+        )
         start, dof = self._block_qpos, self._block_dof
         T_base_world = self.T_world_base.inverse()
         T_base_block = T_base_world @ Pose(qpos[:, start : start + 3], qpos[:, start + 3 : start + 7])

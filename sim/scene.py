@@ -80,7 +80,7 @@ def build_spec(config: SceneConfig) -> mujoco.MjSpec:
 
 
 def build_model(config: SceneConfig | None = None) -> mujoco.MjModel:
-    """The compiled scene; joints, actuators and sites are named as in ``robot.hand``, the block's free joint ``block``."""
+    """The compiled scene; names are those of ``robot.hand``, body and free joint of the block are ``block``."""
     return build_spec(config or SceneConfig()).compile()
 
 

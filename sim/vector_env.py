@@ -28,7 +28,7 @@ class Step:
     terminated: Tensor
     """(n,) bool: the episode ended for good (the block was dropped); nothing can be earned after it."""
     truncated: Tensor
-    """(n,) bool: the episode was cut (time limit, last goal reached); the value of ``final_critic`` stands for the rest."""
+    """(n,) bool: the episode was cut (time limit, last goal); the value of ``final_critic`` stands for the rest."""
     final_critic: Tensor
     """(n, c): the critic's observation before any reset."""
     successes: Tensor

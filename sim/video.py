@@ -54,7 +54,9 @@ class RecordedEnv(ReorientEnv):
         """See ``ReorientEnv.step``."""
         if not self._over:
             names = ("joint_pos", "object_pos", "object_quat")
-            self._frames.append((*(self.measurement[name][self.world] for name in names), self.goals.quat[self.world].clone()))
+            self._frames.append(
+                (*(self.measurement[name][self.world] for name in names), self.goals.quat[self.world].clone())
+            )
             seconds = (len(self._frames) - 1) * self.task.action.period
             self._captions.append(f"{seconds:5.1f} s   goals reached: {int(self.goals.successes[self.world])}")
         step = super().step(action)
@@ -90,7 +92,8 @@ def write_video(path: Path, trajectory: Trajectory, width: int = 640, height: in
             data.qpos[block + 3 : block + 7] = T_world_block.quat[t].numpy()
             data.mocap_quat[0] = goal_quat[t].numpy()
             mujoco.mj_forward(model, data)
-            writer.append_data(_captioned(camera.render(data, "video", show_goal=True), caption))
+            picture = _captioned(camera.render(data, "video", show_goal=True), caption)
+            writer.append_data(picture)  # pyright: ignore[reportAttributeAccessIssue]  plugins are typed as their base
 
 
 def _captioned(picture: np.ndarray, text: str) -> np.ndarray:

@@ -54,7 +54,11 @@ def test_misplaced_base_markers_move_everything_measured_alike():
     noise.reset(IDS)
     markers = torch.tensor(BASE_MARKER_POS)
     centre = markers.mean(0).expand(N, 3)
-    exact = {"object_pos": centre, "object_quat": rotation.identity(N), "fingertip_pos": centre.unsqueeze(1).expand(N, 5, 3)}
+    exact = {
+        "object_pos": centre,
+        "object_quat": rotation.identity(N),
+        "fingertip_pos": centre.unsqueeze(1).expand(N, 5, 3),
+    }
     noisy = noise.apply(exact)
     # the centroid of four markers, each off by 1 mm, is off by 1 mm / sqrt(4)
     error = (noisy["object_pos"] - centre).numpy()

@@ -1,6 +1,7 @@
 """The two contracts: what a network reads, and what its outputs mean."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,9 +60,17 @@ def test_bad_contracts_are_refused():
         ObservationContract(("object_pos", "object_pos"))
     with pytest.raises(ValueError, match="object_pos has shape"):
         ObservationContract(("object_pos",)).vector({"object_pos": torch.zeros(2, 4)})
-    for bad in ({"mode": "torque"}, {"bins": 1}, {"smoothing": 1.0}, {"scale": 0.0}, {"speed": 0.0}, {"period": 0.0}):
-        with pytest.raises(ValueError, match=next(iter(bad))):
-            ActionContract(**bad)
+    mistakes: dict[str, Any] = {
+        "mode": "torque",
+        "bins": 1,
+        "smoothing": 1.0,
+        "scale": 0.0,
+        "speed": 0.0,
+        "period": 0.0,
+    }
+    for name, value in mistakes.items():
+        with pytest.raises(ValueError, match=name):
+            ActionContract(**{name: value})
 
 
 def test_bins_are_equally_spaced_and_symmetric():
@@ -114,7 +123,7 @@ def test_targets_keep_to_the_makers_speeds():
             limit = 4.0 if actuator.name.startswith("rh_A_TH") or actuator.name.endswith("J0") else 2.0
             assert float(value) == pytest.approx(limit, rel=1e-4) or float(place) == pytest.approx(actuator.upper)
         before = target
-    torch.testing.assert_close(target, UPPER)
+    torch.testing.assert_close(before, UPPER)
 
 
 def test_smoothing_retains_thirty_percent_per_80_ms_by_default():

@@ -1,6 +1,7 @@
 """Goal laws and the count of successes, against hand-computed episodes."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -108,6 +109,11 @@ def test_state_goes_on_exactly():
 
 
 def test_bad_configuration_is_refused():
-    for bad, word in (({"law": "any"}, "so3"), ({"threshold": 0.0}, "threshold"), ({"max_successes": 0}, "1 or more")):
+    mistakes: tuple[tuple[dict[str, Any], str], ...] = (
+        ({"law": "any"}, "so3"),
+        ({"threshold": 0.0}, "threshold"),
+        ({"max_successes": 0}, "1 or more"),
+    )
+    for bad, word in mistakes:
         with pytest.raises(ValueError, match=word):
             GoalConfig(**bad)

@@ -1,8 +1,8 @@
 """Our hand model against the maker's: the joints of Shadow's public URDF, as figures, chained by SciPy.
 
-Source: shadow-robot/sr_common, ``sr_description/hand/xacro`` (E3M5, right hand: ``reflect`` = 1), joint origins, axes and
-limits of ``wrist``, ``palm_e``, ``knuckle``, ``proximal``, ``middle``, ``distal``, ``lfmetacarpal`` and ``th*`` (thumb base
-as corrected in 2022), fingertip links of ``distal`` and ``thdistal``; link masses likewise.
+Source: shadow-robot/sr_common, ``sr_description/hand/xacro`` (E3M5, right hand: ``reflect`` = 1), joint origins, axes
+and limits of ``wrist``, ``palm_e``, ``knuckle``, ``proximal``, ``middle``, ``distal``, ``lfmetacarpal`` and ``th*``
+(thumb base as corrected in 2022), fingertip links of ``distal`` and ``thdistal``; link masses likewise.
 """
 
 import math

@@ -29,7 +29,9 @@ def test_products_and_turned_vectors(a, b, v):
     np.testing.assert_allclose(rotation.rotate(qa, torch.from_numpy(v)), scipy(a).apply(v), atol=1e-12)
     product = scipy(rotation.multiply(qa, qb).numpy())
     assert ((scipy(a) * scipy(b)) * product.inv()).magnitude().max() < 1e-9
-    np.testing.assert_allclose(rotation.rotate(rotation.conjugate(qa), torch.from_numpy(v)), scipy(a).inv().apply(v), atol=1e-12)
+    np.testing.assert_allclose(
+        rotation.rotate(rotation.conjugate(qa), torch.from_numpy(v)), scipy(a).inv().apply(v), atol=1e-12
+    )
 
 
 @given(quats, quats)
@@ -80,7 +82,7 @@ def test_fit_points_agrees_with_scipy_and_leaves_out_what_is_not_seen(a, pos, hi
     seen = scipy(a[:1])[0].apply(model) + pos[0] + rng.normal(scale=0.01, size=model.shape)
     kept = np.delete(np.arange(5), hidden)
     centre_a, centre_b = seen[kept].mean(0), model[kept].mean(0)
-    expected, _ = Rotation.align_vectors(seen[kept] - centre_a, model[kept] - centre_b)
+    expected = Rotation.align_vectors(seen[kept] - centre_a, model[kept] - centre_b)[0]
     seen[hidden] = np.nan
     pose, residual = fit_points(torch.from_numpy(model), torch.from_numpy(seen)[None])
     assert (scipy(pose.quat.numpy())[0] * expected.inv()).magnitude() < 1e-6

@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from robot import hand, rotation
+from robot import hand
 from robot.action import ActionContract
 from robot.goal import GoalConfig
 from sim.env import ReorientEnv, TaskConfig
@@ -60,7 +60,9 @@ def test_measurements_are_those_of_the_present_state():
         mujoco.mj_objectVelocity(model, data, mujoco.mjtObj.mjOBJ_BODY, block.id, velocity, 0)
         np.testing.assert_allclose(measured["object_angvel"][world], to_base @ velocity[:3], atol=1e-5)
         np.testing.assert_allclose(measured["object_linvel"][world], to_base @ velocity[3:], atol=1e-5)
-        np.testing.assert_allclose(measured["joint_pos"][world], [data.joint(n).qpos[0] for n in hand.JOINT_NAMES], atol=1e-6)
+        np.testing.assert_allclose(
+            measured["joint_pos"][world], [data.joint(n).qpos[0] for n in hand.JOINT_NAMES], atol=1e-6
+        )
 
 
 ABOVE = (0.0, -0.25, 0.32)

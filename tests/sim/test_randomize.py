@@ -52,7 +52,9 @@ def test_fields_follow_table_1(dactyl):
     # what belongs together moves together
     inertia = physics.expand("body_inertia")[:, block] / nominal("body_inertia")[block]
     np.testing.assert_allclose(inertia, scale["block mass"][:, None].repeat(3, 1), rtol=1e-6)
-    np.testing.assert_allclose(physics.expand("actuator_biasprm")[:, 4, 1], -physics.expand("actuator_gainprm")[:, 4, 0])
+    np.testing.assert_allclose(
+        physics.expand("actuator_biasprm")[:, 4, 1], -physics.expand("actuator_gainprm")[:, 4, 0]
+    )
     friction = physics.expand("geom_friction")[:, [g for g in range(model.ngeom) if model.geom_contype[g]], 0]
     np.testing.assert_allclose(friction, friction[:, :1].repeat(friction.shape[1], 1), rtol=1e-6)
     # and what does not, does not

@@ -1,0 +1,103 @@
+"""The verbs as a user runs them, small: training that is killed and resumed, then evaluation, deployment and replay."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from hardware import flightlog
+from policy.progress import read_progress
+
+TINY = [
+    "train.num_envs=8",
+    "train.horizon=20",
+    "train.network.hidden=32",
+    "train.network.lstm=32",
+    "train.ppo.minibatches=2",
+    "physics_threads=1",
+    "train.threads=1",
+]
+
+
+def inhand(*arguments: str, status: int = 0) -> str:
+    done = subprocess.run([sys.executable, "-m", "inhand.cli", *arguments], capture_output=True, text=True, timeout=240)
+    assert done.returncode == status, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was killed with -9 amid training and then resumed to its end."""
+    directory = tmp_path_factory.mktemp("train") / "run"
+    arguments = ["train", f"run={directory}", "train.steps=1_000_000", "train.checkpoint_minutes=0.01", *TINY]
+    process = subprocess.Popen([sys.executable, "-m", "inhand.cli", *arguments], stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not any((directory / "checkpoints").glob("*")) or len(read_progress(directory)) < 3:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    killed_at = int(read_progress(directory)[-1]["update"] or 0)
+    steps = (killed_at + 4) * 8 * 20
+    inhand("train", f"run={directory}", f"train.steps={steps}", "resume=true", "train.checkpoint_minutes=0.01", *TINY)
+    updates = [int(row["update"] or 0) for row in read_progress(directory)]
+    assert updates == list(range(1, killed_at + 5))  # each update once, none lost
+    return directory
+
+
+def test_a_killed_run_resumes_and_exports_a_policy(run: Path):
+    assert (run / "policy" / "contract.json").is_file()
+    assert (run / "curve.png").stat().st_size > 5000
+    contract = json.loads((run / "policy" / "contract.json").read_text())
+    assert contract["training"]["randomization"]["name"] == "dactyl"
+
+
+def test_an_existing_run_is_not_started_over(run: Path):
+    message = inhand("train", f"run={run}", *TINY, status=1)
+    assert "resume" in message and len(message.strip().splitlines()) == 1
+
+
+def test_evaluation_writes_its_json_and_a_video(run: Path, tmp_path: Path):
+    out, video = tmp_path / "eval.json", tmp_path / "trial.mp4"
+    text = inhand("eval", str(run / "policy"), "trials=4", "goal.time_limit=2", f"out={out}", f"video={video}")
+    assert "mean ± sd" in text
+    result = json.loads(out.read_text())
+    assert set(result) == {
+        "trials", "mean", "sd", "median", "successes", "plant", "randomization", "goal_law", "policy",
+    }  # fmt: skip
+    assert result["trials"] == len(result["successes"]) == 4
+    assert (result["plant"], result["randomization"], result["goal_law"]) == ("shadow", "none", "face_up")
+    assert _frames(video) > 5
+
+
+def test_deployment_leaves_a_log_that_replays_to_the_bit(run: Path, tmp_path: Path):
+    flight, video, out = tmp_path / "flight", tmp_path / "flight.mp4", tmp_path / "replay.json"
+    inhand("deploy", str(run / "policy"), f"directory={flight}", "seconds=3", "rig.camera_rate=5")
+    log = flight / "flight.mcap"
+    assert flightlog.read(log).complete
+    text = inhand("replay", str(log), f"video={video}", f"out={out}")
+    result = json.loads(out.read_text())
+    assert result["identical"] == result["ticks"] > 20
+    assert f"{result['ticks']} of {result['ticks']} actions identical" in text
+    assert _frames(video) > 20
+
+
+def test_a_missing_policy_is_one_clear_line(tmp_path: Path):
+    for verb in ("eval", "deploy"):
+        message = inhand(verb, str(tmp_path / "nothing"), status=1)
+        assert "nothing" in message and len(message.strip().splitlines()) == 1
+
+
+def _frames(video: Path) -> int:
+    import cv2
+
+    capture = cv2.VideoCapture(str(video))
+    count = 0
+    while capture.read()[0]:
+        count += 1
+    return count
