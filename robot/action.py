@@ -40,8 +40,8 @@ class ActionContract:
     coefficient, robogym's code its meaning)."""
 
     speed: float = 1.0
-    """Largest speed of a target, as a share of the maker's limit for the actuator: the policy shall not rely on what the
-    robot's safety limiter would cut."""
+    """Largest speed of a target, as a share of the maker's limit for the actuator: the policy shall not rely on what
+    the robot's safety limiter would cut."""
 
     period: float = CONTROL_PERIOD
     """Seconds between two actions."""
