@@ -1,10 +1,14 @@
 """``inhand train``: LSTM PPO in randomized simulation, and the policy artefact that comes of it."""
 
+import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from inhand import report
 from policy import artefact
+from policy.checkpoint import find
 from policy.curve import draw_curve
 from policy.train import TrainConfig, TrainResult, train
 from randomization.config import RandomizationConfig
@@ -50,6 +54,7 @@ def run(job: TrainJob) -> int:
 def run_training(job: TrainJob) -> TrainResult:
     """Trains and leaves the policy artefact and the curve in the directory of the run."""
     directory = Path(job.run)
+    _keep_settings(job, directory / "settings.json")
     env = ReorientEnv(job.task, job.randomization, job.train.num_envs, job.train.seed, job.physics_threads)
     result = train(job.train, env, directory, job.resume)
     artefact.save(
@@ -63,3 +68,24 @@ def run_training(job: TrainJob) -> TrainResult:
     if result.successes is not None:
         draw_curve(directory, directory / "curve.png")
     return result
+
+
+def _keep_settings(job: TrainJob, path: Path) -> None:
+    """Writes down what the worlds of a new run are like, and refuses to resume a run in others."""
+    worlds = json.loads(json.dumps({"task": asdict(job.task), "randomization": asdict(job.randomization)}))
+    if job.resume and path.is_file():
+        saved = dict(_leaves(json.loads(path.read_text())))
+        for key, value in _leaves(worlds):
+            if saved.get(key) != value:
+                raise ValueError(f"the run was started with {key}={saved.get(key)}, not {value}; resume it as it was")
+    elif not job.resume and not find(path.parent / "checkpoints"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        report.write_json(path, worlds)
+
+
+def _leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value

@@ -109,6 +109,8 @@ def _loop(
         checkpoint.save(run_dir / "checkpoints", run.updates, run.state_dict(), config.keep_checkpoints)
         saved_at, saved_update = time.monotonic(), run.updates
 
+    if not run.updates:
+        save()  # a run that is killed at any moment can be resumed
     speed = 0.0
     while run.share() < 1.0 and not interrupt.requested:
         row = run.update()

@@ -32,7 +32,7 @@ class TrainConfig:
     minutes: float = 0.0
     """Ends after so much time, sessions before a resume included; 0 for no limit."""
 
-    checkpoint_minutes: float = 2.0
+    checkpoint_minutes: float = 1.0
     """Time between two checkpoints; one is always written at the end."""
 
     keep_checkpoints: int = 3

@@ -62,6 +62,11 @@ def test_an_existing_run_is_not_started_over(run: Path):
     assert "resume" in message and len(message.strip().splitlines()) == 1
 
 
+def test_a_run_is_not_resumed_in_another_world(run: Path):
+    message = inhand("train", f"run={run}", "resume=true", "task.goal.law=so3", *TINY, status=1)
+    assert "task.goal.law=face_up" in message and len(message.strip().splitlines()) == 1
+
+
 def test_evaluation_writes_its_json_and_a_video(run: Path, tmp_path: Path):
     out, video = tmp_path / "eval.json", tmp_path / "trial.mp4"
     text = inhand("eval", str(run / "policy"), "trials=4", "goal.time_limit=2", f"out={out}", f"video={video}")

@@ -9,7 +9,13 @@ from policy.progress import FILE, ProgressWriter, Row, read_progress
 
 
 def row(update: int, successes: float | None = 1.0) -> Row:
-    return {"update": update, "control_steps": 100 * update, "simulated_hours": 0.5 * update, "successes": successes}
+    return {
+        "update": update,
+        "control_steps": 100 * update,
+        "simulated_hours": 0.5 * update,
+        "successes": successes,
+        "episode_reward": -1.0,
+    }
 
 
 def write(directory, first: int, last: int, **values) -> None:
