@@ -30,10 +30,11 @@ class ActionContract:
     """``relative``: the target is the measured position plus the action (D18); ``absolute``: a place in the range."""
 
     bins: int = 11
-    """Classes per actuator, at equal distances over [-1, 1] (D18 C.1)."""
+    """Classes per actuator, at equal distances over [-1, 1] (D18 C.1); 0 for continuous actions."""
 
-    scale: float = 1.0
-    """Relative only: the share of an actuator's half range that an action of ±1 asks for in one step."""
+    scale: float = 2.0
+    """Relative only: an action of ±1 asks for so many times what the actuator can move in one step, but for no more
+    than half its range. Above 1 it can also press against what it touches."""
 
     smoothing: float = 0.3
     """Share of the *old* smoothed action that remains after 80 ms (an exponential moving average; D18 C.1 gives the
@@ -49,10 +50,10 @@ class ActionContract:
     def __post_init__(self) -> None:
         if self.mode not in ACTION_MODES:
             raise ValueError(f"action mode is {self.mode!r}; allowed: {', '.join(ACTION_MODES)}")
-        if self.bins < 2:
-            raise ValueError(f"action bins is {self.bins}; 2 or more are needed")
-        if not 0.0 < self.scale <= 2.0:
-            raise ValueError(f"action scale is {self.scale}; allowed: above 0, up to 2 (the whole range in one step)")
+        if self.bins < 2 and self.bins != 0:
+            raise ValueError(f"action bins is {self.bins}; allowed: 2 or more, or 0 for continuous actions")
+        if self.scale <= 0.0:
+            raise ValueError(f"action scale is {self.scale}; it must be positive")
         if not 0.0 <= self.smoothing < 1.0:
             raise ValueError(f"action smoothing is {self.smoothing}; allowed: 0 up to below 1")
         if self.speed <= 0.0:
@@ -83,6 +84,8 @@ class ActionPath:
         self.lower, self.upper = (limit.to(device) for limit in actuator_range())
         self.reach = contract.speed * contract.period * actuator_speed().to(device)
         """How far a target may move in one step [rad], (20,)."""
+        self.stroke = torch.minimum(contract.scale * self.reach, self.half_range)
+        """What an action of one asks for relative to the measured position [rad], (20,)."""
         self.smoothed = torch.zeros(n, NUM_ACTUATORS, device=device)
         self.target = torch.zeros(n, NUM_ACTUATORS, device=device)
 
@@ -108,7 +111,7 @@ class ActionPath:
         keep = self.contract.smoothing ** (self.contract.period / SMOOTHING_PERIOD) if self.contract.smoothing else 0.0
         self.smoothed = keep * self.smoothed + (1.0 - keep) * action.clamp(-1.0, 1.0)
         if self.contract.mode == "relative":
-            target = actuator_pos + self.contract.scale * self.half_range * self.smoothed
+            target = actuator_pos + self.stroke * self.smoothed
         else:
             target = self.lower + (self.smoothed + 1.0) * self.half_range
         target = target.clamp(self.target - self.reach, self.target + self.reach)

@@ -16,6 +16,10 @@ GOAL_LAWS = ("parallel", "face_up", "so3")
 UP_BASE = (0.0, -1.0, 0.0)
 """Up, in the base frame: the hand lies with its palm facing up."""
 
+DROP_DEPTH = 0.10
+"""The block counts as dropped when its centre is this far [m] below the origin of the base frame. (D18 gives no
+criterion; robogym's is 0.11 m below its mount.)"""
+
 CANDIDATES = 8
 """Goals drawn at once; the first that is not already reached is taken."""
 
@@ -65,6 +69,12 @@ def sample_goals(law: str, n: int, generator: torch.Generator) -> Tensor:
     else:
         yaw = torch.rand(n, generator=generator, device=device) * (2.0 * math.pi)
     return rotation.multiply(rotation.from_axis_angle(up, yaw), face)
+
+
+def dropped(object_pos: Tensor) -> Tensor:
+    """Whether the block, at (n, 3) in the base frame [m], has fallen off the hand, (n,) bool."""
+    up = torch.tensor(UP_BASE).to(object_pos)
+    return object_pos @ up < -DROP_DEPTH
 
 
 def _face_up_quats(device: torch.device) -> Tensor:

@@ -34,6 +34,7 @@ FIELDS: dict[str, Field] = {
     field.name: field
     for field in (
         Field("fingertip_pos", (5, 3), "m", "base", "fingertip markers, first finger to thumb"),
+        Field("fingertip_quat", (5, 4), "wxyz", "base", "distal links, first finger to thumb"),
         Field("object_pos", (3,), "m", "base", "centre of the block"),
         Field("object_quat", (4,), "wxyz", "base", "orientation of the block"),
         Field("goal_quat", (4,), "wxyz", "base", "orientation the block shall reach"),

@@ -79,12 +79,18 @@ def test_bins_are_equally_spaced_and_symmetric():
     assert float(units[5]) == 0.0
 
 
-def test_relative_action_moves_by_a_share_of_the_half_range_and_is_clamped():
-    path = ActionPath(ActionContract(mode="relative", smoothing=0.0, speed=1e3), 1)
+def test_relative_action_asks_for_a_stroke_from_the_measured_position_and_is_clamped():
+    path = ActionPath(ActionContract(mode="relative", smoothing=0.0, scale=0.5), 1)
     middle = (0.5 * (LOWER + UPPER))[None]
-    torch.testing.assert_close(path.step(torch.full((1, 20), 0.2), middle), middle + 0.2 * 0.5 * (UPPER - LOWER))
-    torch.testing.assert_close(path.step(torch.ones(1, 20), UPPER[None]), UPPER[None])
-    torch.testing.assert_close(path.step(torch.full((1, 20), -5.0), LOWER[None]), LOWER[None])
+    path.reset(torch.tensor([0]), middle)
+    speed = torch.tensor([4.0 if "TH" in a.name or a.name.endswith("J0") else 2.0 for a in hand.ACTUATORS])
+    # half of what can be moved in 80 ms, for a full action; a share of that for less
+    torch.testing.assert_close(path.step(torch.full((1, 20), -0.2), middle), middle - 0.2 * 0.5 * 0.08 * speed)
+    wide = ActionPath(ActionContract(mode="relative", smoothing=0.0, speed=1e3), 1)
+    # however fast, a full action asks for half the range
+    torch.testing.assert_close(wide.step(torch.full((1, 20), 0.4), middle), middle + 0.4 * 0.5 * (UPPER - LOWER))
+    torch.testing.assert_close(wide.step(torch.ones(1, 20), UPPER[None]), UPPER[None])
+    torch.testing.assert_close(wide.step(torch.full((1, 20), -5.0), LOWER[None]), LOWER[None])
 
 
 def test_absolute_action_is_a_place_in_the_range():

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from scipy.stats import chisquare, kstest
 
 from robot import rotation
-from robot.goal import GOAL_LAWS, UP_BASE, GoalConfig, GoalTracker, sample_goals
+from robot.goal import GOAL_LAWS, UP_BASE, GoalConfig, GoalTracker, dropped, sample_goals
 
 N = 6000
 
@@ -86,6 +86,11 @@ def test_an_episode_by_hand():
     assert step.reached.all() and step.finished.all()  # the second of two
     tracker.reset(ids, rotation.identity(1))
     assert tracker.successes.tolist() == [0]
+
+
+def test_dropped_is_ten_centimetres_below_the_origin():
+    # the palm faces up, and up is -y
+    assert dropped(torch.tensor([[0.3, 0.101, 0.3], [0.0, 0.099, 0.0], [0.0, -0.2, 0.3]])).tolist() == [True, False, False]
 
 
 def test_threshold_is_strict():
