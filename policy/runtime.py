@@ -12,6 +12,10 @@ from robot.action import ActionContract
 from robot.observation import ObservationContract
 
 
+class NotFinite(RuntimeError):
+    """A policy gave a NaN or an infinity: its input or its weights hold one, and no action of it may be trusted."""
+
+
 class PolicyRuntime:
     """An actor with its two contracts.
 
@@ -50,8 +54,15 @@ class PolicyRuntime:
 
         Returns:
             Unit actions (n, 20) and the next state.
+
+        Raises:
+            NotFinite: if the logits or the next state are not finite.
         """
         logits, state = self.actor.step(observation, state)
+        # the most probable bin of NaN logits is a bin like any other: nothing downstream could tell
+        for name, value in (("logits", logits), ("recurrent state", state)):
+            if not value.isfinite().all():
+                raise NotFinite(f"the policy's {name} are not finite; look for a NaN in observation, state or weights")
         distribution = MultiCategorical(logits)
         bins = distribution.mode() if generator is None else distribution.sample(generator)
         return self.action_contract.from_bins(bins), state

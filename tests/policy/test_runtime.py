@@ -1,10 +1,11 @@
 """The runtime: reproducible to the bit, and free of the simulator."""
 
 import grimp
+import pytest
 import torch
 
 from policy.network import SMALL, Actor
-from policy.runtime import PolicyRuntime
+from policy.runtime import NotFinite, PolicyRuntime
 from robot.action import ActionContract
 from tests.policy.toy import POLICY
 
@@ -42,6 +43,23 @@ def test_actions_are_those_of_the_most_probable_bins():
     torch.testing.assert_close(action, torch.linspace(-1, 1, 11)[logits.argmax(dim=1)])
     assert torch.equal(state, expected_state)
     assert action.shape == (5, 20) and state.shape == (2, 5, 256)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_what_is_not_finite_is_never_acted_on(bad: float):
+    observation = torch.zeros(2, POLICY.size)
+    policy = runtime()
+    state = policy.initial_state(2)
+    state[1, 1, 3] = bad
+    with pytest.raises(NotFinite):
+        policy.act(observation, state)
+    policy.actor.head.bias.data[7] = bad
+    with pytest.raises(NotFinite, match="logits"):
+        policy.act(observation, policy.initial_state(2))
+    policy = runtime()
+    observation[1, 0] = float("nan")
+    with pytest.raises(NotFinite):
+        policy.act(observation, policy.initial_state(2))
 
 
 def test_it_needs_no_simulator():
