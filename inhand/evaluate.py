@@ -84,5 +84,5 @@ def run_evaluation(job: EvalJob) -> Evaluation:
     generator = torch.Generator().manual_seed(job.seed) if job.sample else None
     result = evaluate(policy, env, generator)
     if isinstance(env, RecordedEnv):
-        write_video(Path(str(job.video)), env.trajectory())
+        write_video(Path(str(job.video)), env.clip)
     return result

@@ -8,7 +8,8 @@ from omegaconf import MISSING
 
 from hardware.replay import ReplayReport, replay, trajectory
 from inhand import report
-from sim.video import Trajectory, write_video
+from sim.puppet import Moment
+from sim.video import Clip, caption, write_video
 
 FRAME_RATE = 25.0
 
@@ -58,6 +59,7 @@ def run_replay(job: ReplayJob) -> ReplayReport:
 def draw(log: Path, video: Path) -> None:
     """Draws what the sensors saw into a video."""
     seen = trajectory(log, FRAME_RATE)
-    captions = [f"{t:5.1f} s   goals reached: {n}" for t, n in zip(seen.times, seen.successes, strict=True)]
     columns = (torch.from_numpy(c) for c in (seen.joint_pos, seen.object_pos, seen.object_quat, seen.goal_quat))
-    write_video(video, Trajectory(*columns, caption=captions, frame_rate=FRAME_RATE))
+    moments = [Moment(*row) for row in zip(*columns, strict=True)]
+    captions = [caption(t, n) for t, n in zip(seen.times, seen.successes, strict=True)]
+    write_video(video, Clip(moments, captions, FRAME_RATE))

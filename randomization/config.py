@@ -8,6 +8,8 @@ from robot.observation import FIELDS
 SELECTIONS = ("robot", "object", "all")
 APPLICATIONS = ("scale", "add")
 DRAWS_PER = ("element", "group")
+MEASURED = tuple(name for name in FIELDS if name not in ("goal_quat", "goal_rel_quat", "joint_target"))
+"""Fields that sensors measure; the others are known exactly, or follow from these."""
 
 
 @dataclass
@@ -93,13 +95,18 @@ class RandomizationConfig:
     physics: dict[str, PhysicsTerm] = field(default_factory=dict)
     sensors: dict[str, SensorTerm] = field(default_factory=dict)
     """Noise by observation field."""
+    fingertip_marker_noise: float = 0.0
+    """Standard deviation [m] of where the markers of the fingertips really sit, in the frames of the distal links."""
     base_marker_noise: float = 0.0
     """Standard deviation [m] of where the markers of the hand base really sit; it moves the measured base frame."""
     action: ActionTerm = field(default_factory=ActionTerm)
 
     def __post_init__(self) -> None:
         for name in self.sensors:
-            _check("sensor noise field", name, tuple(FIELDS))
+            _check("sensor noise field", name, MEASURED)
+        for name in ("fingertip_marker_noise", "base_marker_noise"):
+            if getattr(self, name) < 0.0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must not be negative")
 
 
 def _check(what: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -5,7 +5,6 @@ import sys
 
 import mujoco
 import numpy as np
-from mujoco.gl_context import GLContext
 
 GOAL_GROUP = 1
 """Geom group of the goal shown beside the hand; the robot's own cameras must not see it."""
@@ -21,11 +20,9 @@ class Camera:
         """Makes a GL context.
 
         Raises:
-            RuntimeError: if MuJoCo was imported without a headless GL backend where there is no display.
+            RuntimeError: if this machine cannot render without a display, with what to do about it.
         """
-        if GLContext.__module__ == "mujoco.glfw" and "DISPLAY" not in os.environ and sys.platform == "linux":
-            # MuJoCo would abort the process
-            raise RuntimeError("no display: set MUJOCO_GL=egl in the environment, or import sim before mujoco")
+        _require_gl()
         self.renderer = mujoco.Renderer(model, height, width)
         self.options = mujoco.MjvOption()
         self.options.sitegroup[:] = 0
@@ -51,12 +48,13 @@ class Camera:
         self.close()
 
 
-def gl_renderer() -> str:
-    """Name of the GL renderer in use, for example ``llvmpipe``: a software renderer is slow."""
-    from OpenGL import GL
-
-    model = mujoco.MjModel.from_xml_string("<mujoco/>")
-    renderer = mujoco.Renderer(model, 8, 8)
-    name = GL.glGetString(GL.GL_RENDERER)
-    renderer.close()
-    return name.decode() if isinstance(name, bytes) else str(name)
+def _require_gl() -> None:
+    """Says clearly what MuJoCo would say by a traceback or by aborting the process."""
+    try:
+        from mujoco.gl_context import GLContext
+    except (ImportError, AttributeError) as error:  # PyOpenGL finds no libEGL
+        raise RuntimeError(
+            "rendering needs EGL; on Debian: apt-get install libegl1 libegl-mesa0 libgl1-mesa-dri"
+        ) from error
+    if GLContext.__module__ == "mujoco.glfw" and "DISPLAY" not in os.environ and sys.platform == "linux":
+        raise RuntimeError("no display: set MUJOCO_GL=egl in the environment, or import sim before mujoco")

@@ -1,5 +1,6 @@
 """The reorientation task: a batch of hands, each turning its block to one goal orientation after another (D18)."""
 
+import logging
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,13 +12,15 @@ from randomization.config import RandomizationConfig
 from randomization.sensing import SensorNoise
 from robot import hand
 from robot.action import ActionContract, ActionPath
-from robot.goal import GoalConfig, GoalStep, GoalTracker
+from robot.goal import GoalConfig, GoalStep, GoalTracker, dropped
 from robot.observation import ObservationContract
 from sim.physics import CpuPhysics
 from sim.randomize import PhysicsRandomizer
-from sim.reset import ResetConfig, Resetter, dropped
+from sim.reset import ResetConfig, Resetter
 from sim.scene import SceneConfig, build_model
 from sim.vector_env import Observation, Step
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -64,9 +67,6 @@ class TaskConfig:
     )
     """What the critic sees, clean (D18 Table 2, and the targets in force)."""
 
-    drop_depth: float = 0.10
-    """The block counts as dropped this far [m] below the origin of the base frame."""
-
     def __post_init__(self) -> None:
         substeps = self.action.period / self.scene.timestep
         if abs(substeps - round(substeps)) > 1e-6 or round(substeps) < 1:
@@ -99,11 +99,13 @@ class ReorientEnv:
         self.randomizer = PhysicsRandomizer(randomization.physics, self.physics, self.generator)
         self.sensors = SensorNoise(randomization, n, self.generator)
         self.action_noise = ActionNoise(randomization.action, n, self.generator)
-        self.resetter = Resetter(task.reset, self.physics, task.drop_depth, self.generator)
+        self.resetter = Resetter(task.reset, self.physics, self.generator)
         self.goals = GoalTracker(task.goal, n, self.generator, task.action.period)
         self.path = ActionPath(task.action, n, self.device)
         self.measurement = self.physics.measure()
         """The exact values of every observation field in the present state."""
+        self.diverged = 0
+        """Episodes that ended, without a reward, because the simulation diverged."""
 
     def reset(self) -> Observation:
         """Starts a new episode in every world."""
@@ -117,16 +119,25 @@ class ReorientEnv:
         self.physics.step(self.task.substeps)
         self.measurement = self.physics.measure()
 
-        fallen = dropped(self.measurement["object_pos"], self.task.drop_depth)
+        lost = self._lost()
+        fallen = dropped(self.measurement["object_pos"]) & ~lost
         goal = self.goals.step(self.measurement["object_quat"])
-        reward = self._reward(goal, fallen)
-        truncated = (goal.timed_out | goal.finished) & ~fallen
-        done = fallen | truncated
+        reward = torch.where(lost, 0.0, self._reward(goal, fallen))
+        terminated = fallen | lost
+        truncated = (goal.timed_out | goal.finished) & ~terminated
+        done = terminated | truncated
         successes = self.goals.successes.clone()
         final_critic = self._critic()
         if done.any():
             self._reset(done.nonzero().squeeze(-1))
-        return Step(self._observe(), reward, fallen, truncated, final_critic, successes)
+        return Step(self._observe(), reward, terminated, truncated, final_critic, successes)
+
+    def _lost(self) -> Tensor:
+        lost = self.physics.diverged()
+        if lost.any():
+            self.diverged += int(lost.sum())
+            log.warning("the simulation diverged in %d worlds, %d so far; they start anew", lost.sum(), self.diverged)
+        return lost
 
     def _reward(self, goal: GoalStep, fallen: Tensor) -> Tensor:
         weights = self.task.reward
@@ -160,6 +171,7 @@ class ReorientEnv:
             "goals": self.goals.state_dict(),
             "action_path": self.path.state_dict(),
             "generator": self.generator.get_state(),
+            "diverged": self.diverged,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -170,4 +182,5 @@ class ReorientEnv:
         self.goals.load_state_dict(state["goals"])
         self.path.load_state_dict(state["action_path"])
         self.generator.set_state(state["generator"])
+        self.diverged = state["diverged"]
         self.measurement = self.physics.measure()

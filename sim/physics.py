@@ -10,6 +10,7 @@ from torch import Tensor
 
 from robot import hand, rotation
 from robot.frames import Pose
+from sim.puppet import base_pose
 
 _VEL = mujoco.mjtStage.mjSTAGE_VEL
 
@@ -27,20 +28,19 @@ class CpuPhysics:
         self.batch = batch.Batch(model, nsim=n, nthread=threads, persistent=True)
         self._qpos, self._qvel, self._ctrl = (self.batch.bind(name) for name in ("qpos", "qvel", "ctrl"))
         self._mocap_quat = self.batch.bind("mocap_quat")
-        self._site_xpos = self.batch.bind("site_xpos")
+        self._site_xpos, self._xquat = self.batch.bind("site_xpos"), self.batch.bind("xquat")
 
         joints = [model.joint(name) for name in hand.JOINT_NAMES]
         self._joint_qpos = np.array([joint.qposadr[0] for joint in joints])
         self._joint_dof = np.array([joint.dofadr[0] for joint in joints])
         self._actuators = np.array([model.actuator(name).id for name in hand.ACTUATOR_NAMES])
+        self._joints = np.array([joint.id for joint in joints])
         self._fingertips = np.array([model.site(name).id for name in hand.FINGERTIP_MARKERS])
+        self._distals = model.site_bodyid[self._fingertips]
         block = model.joint("block")
         self._block_qpos, self._block_dof = int(block.qposadr[0]), int(block.dofadr[0])
 
-        data = mujoco.MjData(model)
-        mujoco.mj_forward(model, data)
-        base = data.body("rh_forearm")
-        self.T_world_base = Pose(torch.from_numpy(base.xpos.copy()), torch.from_numpy(base.xquat.copy()))
+        self.T_world_base = base_pose(model)
         self.reset(np.arange(n))
 
     def reset(self, ids: np.ndarray) -> None:
@@ -86,10 +86,9 @@ class CpuPhysics:
 
         See ``robot.observation`` for the fields.
         """
-        tips = self._site_xpos[ids][:, self._fingertips]
-        qpos, qvel, ctrl, tips = (
-            torch.from_numpy(x) for x in (self._qpos[ids], self._qvel[ids], self._ctrl[ids], tips)
-        )
+        qpos, qvel, ctrl = (torch.from_numpy(x[ids]) for x in (self._qpos, self._qvel, self._ctrl))
+        tips = torch.from_numpy(self._site_xpos[ids][:, self._fingertips])
+        distals = torch.from_numpy(self._xquat[ids][:, self._distals])
         start, dof = self._block_qpos, self._block_dof
         T_base_world = self.T_world_base.inverse()
         T_base_block = T_base_world @ Pose(qpos[:, start : start + 3], qpos[:, start + 3 : start + 7])
@@ -98,6 +97,7 @@ class CpuPhysics:
             "joint_vel": qvel[:, self._joint_dof],
             "joint_target": ctrl[:, self._actuators],
             "fingertip_pos": T_base_world.apply(tips),
+            "fingertip_quat": rotation.multiply(T_base_world.quat, distals),
             "object_pos": T_base_block.pos,
             "object_quat": T_base_block.quat,
             "object_linvel": rotation.rotate(T_base_world.quat, qvel[:, dof : dof + 3]),
@@ -114,9 +114,19 @@ class CpuPhysics:
         """Recomputes what MuJoCo derives from masses, sizes and poses of worlds ``ids``; after writing such a field."""
         self.batch.set_const(ids)
 
-    def warning_count(self) -> Tensor:
-        """MuJoCo warnings raised in each world since it was last reset, (n,)."""
-        return torch.from_numpy(self.batch.warning[:, :, 1].sum(axis=1).astype(np.int64))
+    def joint_range(self, ids: np.ndarray) -> Tensor:
+        """Lower and upper limits [rad] of the joints in worlds ``ids``, (m, 24, 2)."""
+        expanded = self.batch.expanded("jnt_range")
+        ranges = self.model.jnt_range[None].repeat(len(ids), 0) if expanded is None else expanded[ids]
+        return torch.from_numpy(ranges[:, self._joints]).float()
+
+    def diverged(self, ids: np.ndarray | slice = slice(None)) -> Tensor:
+        """Whether MuJoCo has warned in worlds ``ids`` since their last reset, (n,) bool.
+
+        It warns of states that are not finite or far too fast, and then starts the world over by itself; what is
+        measured there afterwards has nothing to do with what went before.
+        """
+        return torch.from_numpy(self.batch.warning[ids][:, :, 1].any(axis=1))
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to go on exactly from here, per-world model fields included."""

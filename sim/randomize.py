@@ -111,13 +111,17 @@ class PhysicsRandomizer:
         self.physics.expand("jnt_range")[rows] = ranges
 
     def _update_bounds(self, ids: np.ndarray) -> None:
-        """A box's bounding volumes follow its size; MuJoCo derives them only when it compiles a model."""
+        """What MuJoCo derives from a box's size only when it compiles a model, and the inertia of its solid body."""
         size = self.physics.expand("geom_size")[np.ix_(ids, self._resized)]
         half = np.arange(3, 6)
         self.physics.expand("geom_rbound")[np.ix_(ids, self._resized)] = np.linalg.norm(size, axis=-1)
         self.physics.expand("geom_aabb")[np.ix_(ids, self._resized, half)] = size
         model = self.physics.model
-        leaves = model.body_bvhadr[model.geom_bodyid[self._resized]]
+        bodies = model.geom_bodyid[self._resized]
+        mass = self.physics.expand("body_mass")[np.ix_(ids, bodies)][..., None]
+        squares = size**2
+        self.physics.expand("body_inertia")[np.ix_(ids, bodies)] = mass / 3 * (squares.sum(-1, keepdims=True) - squares)
+        leaves = model.body_bvhadr[bodies]
         self.physics.expand("bvh_aabb")[np.ix_(ids, leaves, half)] = size
 
 

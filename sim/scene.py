@@ -20,6 +20,9 @@ GOAL_POS = (0.33, 0.20, 0.44)
 PALM_CENTER = (0.0, -0.0215, 0.318)
 """A point on the palm, above which the block is placed, in the base frame [m]."""
 
+BLOCK_HALF_DIAGONAL = 0.050
+"""From the block's centre to its corner [m], of the largest block that is drawn (5 % over 55 mm)."""
+
 _WORKSPACE = np.array([0.31, 0.0, 0.34])
 _CAMERA_POS = {"camera0": (0.45, -0.45, 0.75), "camera1": (0.45, 0.45, 0.75), "camera2": (0.78, 0.0, 0.62)}
 _VIDEO_POS = (0.82, -0.42, 0.78)

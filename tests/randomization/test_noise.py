@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from scipy.spatial.transform import Rotation
 
 from randomization.acting import ActionNoise
 from randomization.config import ActionTerm, PhysicsTerm, RandomizationConfig, SensorTerm
@@ -67,6 +68,19 @@ def test_misplaced_base_markers_move_everything_measured_alike():
     assert 0.001 < float(rotation.distance(noisy["object_quat"], exact["object_quat"]).mean()) < 0.05
 
 
+def test_a_misplaced_fingertip_marker_moves_with_its_finger():
+    noise = SensorNoise(RandomizationConfig(fingertip_marker_noise=0.003), N, generator())
+    noise.reset(IDS)
+    turns = rotation.random_uniform(5 * N, generator()).view(N, 5, 4)
+    exact = {"fingertip_pos": torch.zeros(N, 5, 3), "fingertip_quat": turns}
+    seen = noise.apply(exact)["fingertip_pos"]
+    links = Rotation.from_quat(turns.reshape(-1, 4).numpy(), scalar_first=True)
+    in_link = links.inv().apply(seen.reshape(-1, 3).numpy())
+    assert stats.kstest(in_link.ravel(), stats.norm(0, 0.003).cdf).pvalue > 0.001
+    still = exact | {"fingertip_quat": rotation.identity(5 * N).view(N, 5, 4)}
+    np.testing.assert_allclose(noise.apply(still)["fingertip_pos"].reshape(-1, 3), in_link, atol=1e-6)
+
+
 def test_action_noise_is_a_share_of_the_range_of_two():
     noise = ActionNoise(ActionTerm(additive=0.05, correlated=0.015, multiplicative=0.015), N, generator())
     noise.reset(IDS)
@@ -81,8 +95,9 @@ def test_action_noise_is_a_share_of_the_range_of_two():
 
 
 def test_bad_terms_are_refused():
-    with pytest.raises(ValueError, match="object_position"):
-        RandomizationConfig(sensors={"object_position": SensorTerm()})
+    for name in ("object_position", "goal_quat"):  # goals are known exactly
+        with pytest.raises(ValueError, match=name):
+            RandomizationConfig(sensors={name: SensorTerm()})
     with pytest.raises(ValueError, match="allowed: robot, object, all"):
         PhysicsTerm(fields=["body_mass"], draw="uniform(0, 1)", of="hand")
     with pytest.raises(ValueError, match="negative"):
