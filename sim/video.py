@@ -42,14 +42,18 @@ class RecordedEnv(ReorientEnv):
     def step(self, action: Tensor) -> Step:
         """See ``ReorientEnv.step``."""
         if not self._over:
-            seen = (self.measurement[name][self.world] for name in ("joint_pos", "object_pos", "object_quat"))
             seconds = len(self.clip.moments) * self.task.action.period
             reached = int(self.goals.successes[self.world])
-            self.clip.moments.append(Moment(*(value.clone() for value in seen), self.goals.quat[self.world].clone()))
+            self.clip.moments.append(self._moment())
             self.clip.captions.append(caption(seconds, reached))
         step = super().step(action)
         self._over |= bool(step.done[self.world])
         return step
+
+    def _moment(self) -> Moment:
+        seen = {name: value[self.world].clone() for name, value in self.measurement.items()}
+        goal_quat = self.goals.quat[self.world].clone()
+        return Moment(seen["joint_pos"], seen["object_pos"], seen["object_quat"], goal_quat)
 
 
 def caption(seconds: float, reached: int) -> str:
