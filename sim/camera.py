@@ -5,6 +5,7 @@ import sys
 
 import mujoco
 import numpy as np
+from mujoco.gl_context import GLContext
 
 GOAL_GROUP = 1
 """Geom group of the goal shown beside the hand; the robot's own cameras must not see it."""
@@ -49,12 +50,9 @@ class Camera:
 
 
 def _require_gl() -> None:
-    """Says clearly what MuJoCo would say by a traceback or by aborting the process."""
-    try:
-        from mujoco.gl_context import GLContext
-    except (ImportError, AttributeError) as error:  # PyOpenGL finds no libEGL
-        raise RuntimeError(
-            "rendering needs EGL; on Debian: apt-get install libegl1 libegl-mesa0 libgl1-mesa-dri"
-        ) from error
+    """Says clearly where MuJoCo would abort the process."""
     if GLContext.__module__ == "mujoco.glfw" and "DISPLAY" not in os.environ and sys.platform == "linux":
-        raise RuntimeError("no display: set MUJOCO_GL=egl in the environment, or import sim before mujoco")
+        raise RuntimeError(
+            "rendering without a display needs EGL (on Debian: apt-get install libegl1 libegl-mesa0 libgl1-mesa-dri) and "
+            "MUJOCO_GL=egl, which importing sim before mujoco sets"
+        )
