@@ -30,6 +30,8 @@ from robot.observation import ObservationContract
 FORMAT = "inhand-policy"
 VERSION = 1
 HAND = "Shadow Dexterous Hand E3M5, right"
+ROOT = Path(__file__).resolve().parents[1]
+"""Where the packages lie: a source tree, or the packages of an environment."""
 WEIGHTS, CONTRACT, GOLDEN = "weights.safetensors", "contract.json", "golden.npz"
 GOLDEN_STEPS = 16
 TOLERANCE = 1e-5
@@ -76,7 +78,7 @@ def save(
     """
     if directory.exists() and not (directory / CONTRACT).is_file():
         raise ArtefactError(f"{directory} exists and is no policy artefact; give another directory")
-    partial = directory.with_name(directory.name + ".partial")
+    partial, replaced = _beside(directory, "partial"), _beside(directory, "replaced")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     weights = {name: value.detach().cpu().contiguous() for name, value in actor.state_dict().items()}
@@ -97,7 +99,7 @@ def save(
         "recurrent_state": {"shape": [2, "n", actor.trunk.state_width], "initial": 0.0, "parts": ["hidden", "cell"]},
         "hand": {"name": HAND, "model_hash": model_hash()},
         "software": _software(),
-        "git": _git_hash(),
+        "git": _git_hash(ROOT),
         "training": dict(training),
         "sha256": {name: _sha256(partial / name) for name in (WEIGHTS, GOLDEN)},
     }
@@ -105,14 +107,11 @@ def save(
     for path in (*partial.iterdir(), partial):
         _sync(path)
     if directory.exists():
-        old = directory.with_name(directory.name + ".old")
-        shutil.rmtree(old, ignore_errors=True)
-        directory.rename(old)
-        partial.rename(directory)
-        shutil.rmtree(old)
-    else:
-        partial.rename(directory)
+        shutil.rmtree(replaced, ignore_errors=True)
+        directory.rename(replaced)
+    partial.rename(directory)
     _sync(directory.parent)
+    shutil.rmtree(replaced, ignore_errors=True)  # this one, or what a killed export left
 
 
 def load(directory: Path) -> Artefact:
@@ -122,6 +121,12 @@ def load(directory: Path) -> Artefact:
         ArtefactError: if a file is missing or was changed, the format or a contract is not this program's, the policy
             was trained on another hand model, or the golden outputs do not come out again.
     """
+    replaced = _beside(directory, "replaced")
+    if not directory.exists() and replaced.is_dir():
+        raise ArtefactError(
+            f"{directory} is missing, because its export was cut short: export it again, or take back the policy that "
+            f"it was to replace: mv {replaced} {directory}"
+        )
     for name in (CONTRACT, WEIGHTS, GOLDEN):
         if not (directory / name).is_file():
             raise ArtefactError(f"{directory} is no complete policy artefact: {name} is missing")
@@ -150,6 +155,20 @@ def load(directory: Path) -> Artefact:
         if saved != msgspec.json.decode(msgspec.json.encode(present)):
             raise ArtefactError(f"{directory} was made under another {name} contract than this program's")
     return Artefact(actor, policy_contract, action_contract, contract, _check_golden(directory, actor))
+
+
+def weights_hash(directory: Path) -> str:
+    """Fingerprint (SHA-256, hexadecimal) of an artefact's weights, by which a flight log names its policy.
+
+    Raises:
+        FileNotFoundError: if there are none.
+    """
+    return _sha256(directory / WEIGHTS)
+
+
+def _beside(directory: Path, what: str) -> Path:
+    """A hidden directory beside an artefact, under a name that nobody gives to a copy of their own."""
+    return directory.with_name(f".{directory.name}.{what}")
 
 
 def _read_contract(directory: Path) -> dict[str, Any]:
@@ -223,11 +242,13 @@ def _software() -> dict[str, str | None]:
     return versions
 
 
-def _git_hash() -> str | None:
-    """The commit of the source tree, marked if files differ from it; None outside a repository."""
+def _git_hash(root: Path) -> str | None:
+    """The commit of the source tree ``root``, marked if files differ from it; None if it is no repository."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    # an installed copy may lie in an environment within somebody else's repository
+    environment = os.environ | {"GIT_CEILING_DIRECTORIES": str(root.parent)}
     try:
-        result = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+        result = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None
     return result.stdout.strip()

@@ -4,6 +4,7 @@ A file appears under its final name only when it is complete on disk, so a run k
 It holds tensors and plain containers only and is read with ``weights_only=True``: reading runs no code.
 """
 
+import logging
 import os
 import zipfile
 from collections.abc import Mapping
@@ -16,6 +17,8 @@ from torch import Tensor
 
 FORMAT = "inhand-checkpoint"
 VERSION = 1
+
+logger = logging.getLogger(__name__)
 
 
 class CheckpointError(Exception):
@@ -64,9 +67,33 @@ def load(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"checkpoint {path} cannot be read (missing, cut short or foreign): {error}") from error
     if not isinstance(file, dict) or file.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not an inhand checkpoint")
-    if file["version"] != VERSION:
-        raise CheckpointError(f"checkpoint {path} has version {file['version']}; this program reads {VERSION}")
+    if file.get("version") != VERSION:
+        raise CheckpointError(f"checkpoint {path} has version {file.get('version')}; this program reads {VERSION}")
     return file["content"]
+
+
+def load_newest(directory: Path) -> dict[str, Any]:
+    """The content of the newest checkpoint that can be read, on the CPU.
+
+    Newer ones that cannot are named in a warning and set aside as ``.damaged``: a later ``save`` would keep them, being
+    the newest, in place of whole ones.
+
+    Raises:
+        CheckpointError: if none can be read.
+    """
+    damaged: dict[Path, CheckpointError] = {}
+    for path in reversed(find(directory)):
+        try:
+            content = load(path)
+        except CheckpointError as error:
+            damaged[path] = error
+            continue
+        for newer, error in damaged.items():
+            logger.warning("%s; set aside as .damaged, going on from %s", error, path.name)
+            newer.rename(newer.with_suffix(".damaged"))
+        return content
+    reasons = "; ".join(map(str, damaged.values())) or "there is none"
+    raise CheckpointError(f"no checkpoint in {directory} can be read: {reasons}")
 
 
 def _require_plain(value: object, where: str) -> None:

@@ -61,7 +61,7 @@ def train(
         config: the run; ``config.num_envs`` is that of ``env``.
         env: the worlds, freshly made; on a resume their state is replaced by the checkpoint's.
         run_dir: directory of the run.
-        resume: go on from the newest checkpoint in ``run_dir``.
+        resume: go on from the newest checkpoint in ``run_dir`` that is whole.
         console: where the progress is shown.
 
     Raises:
@@ -94,7 +94,7 @@ def _saved(directory: Path, resume: bool) -> dict[str, Any] | None:
         raise CheckpointError(
             f"{directory} already holds checkpoints of a run; resume it, or give the new run another directory"
         )
-    return checkpoint.load(paths[-1]) if resume else None
+    return checkpoint.load_newest(directory) if resume else None
 
 
 def _loop(

@@ -1,6 +1,8 @@
 """The policy artefact: what is saved is what acts, and anything else is refused."""
 
+import hashlib
 import json
+import subprocess
 from dataclasses import asdict
 from pathlib import Path
 
@@ -95,7 +97,9 @@ def test_other_weights_fail_the_golden_check_even_with_a_matching_checksum(saved
     weights = load_file(saved / "weights.safetensors")
     weights["head.bias"][0] += 0.01
     save_file(weights, saved / "weights.safetensors")
-    sha256 = {name: artefact._sha256(saved / name) for name in ("weights.safetensors", "golden.npz")}
+    sha256 = {
+        name: hashlib.sha256((saved / name).read_bytes()).hexdigest() for name in ("weights.safetensors", "golden.npz")
+    }
     edit_contract(saved, sha256=sha256)
     with pytest.raises(ArtefactError, match="golden check at step 0"):
         PolicyRuntime.load(saved)
@@ -137,3 +141,49 @@ def test_saving_again_replaces_and_never_touches_other_directories(actor, saved)
     other.mkdir()
     with pytest.raises(ArtefactError, match="is no policy artefact"):
         artefact.save(other, actor, OBSERVATION, ACTION, NETWORK, {})
+
+
+def test_an_export_that_is_killed_between_its_renames_says_so_and_the_next_one_cleans_up(actor, saved, monkeypatch):
+    rename = Path.rename
+
+    def killed_at_the_second(path: Path, target: Path) -> Path:
+        if target == saved:
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", killed_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        artefact.save(saved, actor, OBSERVATION, ACTION, NETWORK, {"steps": 13})
+    monkeypatch.undo()
+    with pytest.raises(ArtefactError, match=r"cut short.*mv .*\.policy\.replaced .*policy"):
+        artefact.load(saved)
+    assert artefact.load(saved.with_name(".policy.replaced")).contract["training"] == {"steps": 12}
+    artefact.save(saved, actor, OBSERVATION, ACTION, NETWORK, {"steps": 14})
+    assert artefact.load(saved).contract["training"] == {"steps": 14}
+    assert [path.name for path in saved.parent.iterdir()] == ["policy"]
+
+
+def test_the_commit_is_that_of_the_source_tree_and_of_no_repository_around_it(tmp_path):
+    def git(*arguments: str) -> str:
+        identity = ("-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false")
+        return subprocess.run(
+            ["git", *identity, *arguments], cwd=tmp_path, check=True, capture_output=True, text=True
+        ).stdout
+
+    git("init")
+    (tmp_path / "a").write_text("a")
+    git("add", "a")
+    git("commit", "-m", "a")
+    commit = git("rev-parse", "HEAD").strip()
+    assert artefact._git_hash(tmp_path) == commit
+    (tmp_path / "a").write_text("b")
+    assert artefact._git_hash(tmp_path) == f"{commit}-dirty"
+    (tmp_path / "site-packages").mkdir()
+    assert artefact._git_hash(tmp_path / "site-packages") is None
+
+
+def test_the_weights_have_a_fingerprint(saved):
+    assert (
+        artefact.weights_hash(saved)
+        == json.loads((saved / "contract.json").read_text())["sha256"]["weights.safetensors"]
+    )

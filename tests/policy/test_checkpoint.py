@@ -42,6 +42,26 @@ def test_a_flipped_bit_is_refused(tmp_path):
         checkpoint.load(path)
 
 
+def test_damaged_files_are_named_set_aside_and_passed_over(tmp_path, caplog):
+    for update in (1, 2, 3):
+        checkpoint.save(tmp_path, update, {"update": update}, keep=3)
+    (tmp_path / "00000003.pt").write_bytes(b"cut short")
+    assert checkpoint.load_newest(tmp_path) == {"update": 2}
+    assert "00000003.pt" in caplog.text and "going on from 00000002.pt" in caplog.text
+    # with the damaged file among the newest, this would have deleted all that are whole
+    checkpoint.save(tmp_path, 2, {"update": 2}, keep=1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["00000002.pt", "00000003.damaged"]
+    assert checkpoint.load_newest(tmp_path) == {"update": 2}
+
+
+def test_nothing_is_set_aside_if_no_checkpoint_can_be_read(tmp_path):
+    for update in (1, 2):
+        checkpoint.save(tmp_path, update, CONTENT, keep=2).write_bytes(b"")
+    with pytest.raises(CheckpointError, match=r"00000002\.pt.*00000001\.pt"):
+        checkpoint.load_newest(tmp_path)
+    assert len(checkpoint.find(tmp_path)) == 2
+
+
 def test_foreign_files_are_refused(tmp_path):
     foreign = tmp_path / "foreign.pt"
     with pytest.raises(CheckpointError, match="cannot be read"):

@@ -96,6 +96,14 @@ def test_training_reports_and_improves(tmp_path):
     assert "update 40 " in output.getvalue()
 
 
+def test_a_run_goes_on_from_an_older_checkpoint_where_the_newest_is_damaged(tmp_path):
+    run(tmp_path / "whole", config(6))
+    run(tmp_path / "damaged", config(4, checkpoint_minutes=0.0))
+    checkpoint.find(tmp_path / "damaged" / "checkpoints")[-1].write_bytes(b"cut short")
+    run(tmp_path / "damaged", config(6), resume=True)
+    assert_same_run(tmp_path / "whole", tmp_path / "damaged")
+
+
 def test_a_new_run_does_not_overwrite_an_old_one(tmp_path):
     run(tmp_path, config(1))
     with pytest.raises(CheckpointError, match="resume it, or give the new run another directory"):
