@@ -53,6 +53,6 @@ def _require_gl() -> None:
     """Says clearly where MuJoCo would abort the process."""
     if GLContext.__module__ == "mujoco.glfw" and "DISPLAY" not in os.environ and sys.platform == "linux":
         raise RuntimeError(
-            "rendering without a display needs EGL (on Debian: apt-get install libegl1 libegl-mesa0 libgl1-mesa-dri) and "
-            "MUJOCO_GL=egl, which importing sim before mujoco sets"
+            "rendering without a display needs EGL (on Debian: apt-get install libegl1 libegl-mesa0 libgl1-mesa-dri) "
+            "and MUJOCO_GL=egl, which importing sim before mujoco sets"
         )
