@@ -3,7 +3,9 @@
 A message is [stream, msgpack of the message, optional image bytes].
 """
 
+import errno
 import os
+import socket
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +22,9 @@ IPC_LIMIT = 107
 
 QUEUE = 1000
 """Messages that wait per connection before the newest are dropped (and counted by their gap)."""
+
+CLOCK_SLACK = 0.001
+"""A capture stamp this far in the future [s] can only come from another clock."""
 
 
 class StaleStream(RuntimeError):
@@ -67,8 +72,9 @@ def check_address(name: str, address: str) -> None:
         ValueError: naming the endpoint and what is wrong.
     """
     scheme, _, place = address.partition("://")
-    if scheme not in ("ipc", "tcp") or not place:
-        raise ValueError(f"endpoint {name} is {address!r}; allowed: ipc://PATH or tcp://HOST:PORT")
+    port = place.rpartition(":")[2]
+    if scheme not in ("ipc", "tcp") or not place or (scheme == "tcp" and port not in _PORTS):
+        raise ValueError(f"endpoint {name} is {address!r}; allowed: ipc://PATH or tcp://HOST:PORT, port 1 to 65535")
     if scheme == "ipc" and len(os.fsencode(place)) > IPC_LIMIT:
         raise ValueError(
             f"endpoint {name}: the socket path {place} has {len(os.fsencode(place))} bytes, at most {IPC_LIMIT} are "
@@ -80,13 +86,26 @@ class Publisher:
     """Binds one address and publishes the streams of one producer."""
 
     def __init__(self, address: str, source: str) -> None:
+        """``source``: who sends, as its messages say.
+
+        Raises:
+            ValueError: if the address is none that can be bound.
+            OSError: if the address is in use, or is not of this machine.
+        """
         check_address(source, address)
+        if _is_served(address):
+            raise OSError(errno.EADDRINUSE, f"address {address} of {source} is in use: does another rig run?")
         self.source = source
         # XPUB is a PUB that also hears who subscribes, which makes start-up a handshake instead of a guess
         self._socket = zmq.Context.instance().socket(zmq.XPUB)
         self._socket.linger = 0
         self._socket.sndhwm = QUEUE
-        self._socket.bind(address)
+        try:
+            self._socket.bind(address)
+        except zmq.ZMQError as error:
+            self._socket.close()
+            reason = "is in use: does another rig run?" if error.errno == errno.EADDRINUSE else f"fails: {error}"
+            raise OSError(error.errno, f"address {address} of {source} {reason}") from error
         self._seq = dict.fromkeys(STREAMS, 0)
         self._subscribed: set[bytes] = set()
 
@@ -134,7 +153,22 @@ class Received:
 class Subscriber:
     """Connects to producers and hands out their messages, newest or in order; counts what it did not get."""
 
-    def __init__(self, addresses: Sequence[str], streams: Sequence[str], queue: int = QUEUE) -> None:
+    def __init__(
+        self, addresses: Sequence[str], streams: Sequence[str], queue: int = QUEUE, from_start: bool = False
+    ) -> None:
+        """Connects, also to producers that do not serve yet.
+
+        Args:
+            addresses: where they serve.
+            streams: what to hear of them.
+            queue: messages that may wait per connection.
+            from_start: this subscriber is there before the producers send; what is missing before the first message of
+                one that arrives counts as dropped.
+
+        Raises:
+            ValueError: if a stream is unknown.
+        """
+        self._from_start = from_start
         self._socket = zmq.Context.instance().socket(zmq.SUB)
         self._socket.linger = 0
         self._socket.rcvhwm = queue
@@ -150,7 +184,8 @@ class Subscriber:
         self.received = dict.fromkeys(streams, 0)
         """Messages that arrived, by stream."""
         self.dropped = dict.fromkeys(streams, 0)
-        """Messages that were sent but did not arrive, by stream."""
+        """Messages that were sent but did not arrive, by stream: gaps after the first that came or, with
+        ``from_start``, before it."""
         self.malformed = dict.fromkeys(streams, 0)
         """Messages that did not fit their type, by stream; they are not handed out."""
 
@@ -174,15 +209,22 @@ class Subscriber:
         """The newest message of a stream; it may have been handed out before.
 
         Raises:
-            StaleStream: if nothing came, or the newest was captured more than ``max_age`` seconds ago.
+            StaleStream: if nothing came, the newest was captured more than ``max_age`` seconds ago, or its stamp is of
+                another clock.
         """
         self.drain()
         newest = self._newest.get(stream)
         if newest is None:
             rejected = f" ({self.malformed[stream]} malformed ones refused)" if self.malformed[stream] else ""
             raise StaleStream(f"no message on stream {stream} yet{rejected}")
-        if newest.age_ns > max_age * NS:
-            raise StaleStream(f"stream {stream} is {newest.age_ns / NS:.3f} s old, allowed: {max_age} s")
+        age = newest.age_ns / NS
+        if age < -CLOCK_SLACK:
+            raise StaleStream(
+                f"stream {stream} was captured {-age:.3f} s in the future: the clocks differ, of "
+                f"{newest.message.source} and of this process; both have to run on one machine"
+            )
+        if age > max_age:
+            raise StaleStream(f"stream {stream} is {age:.3f} s old, allowed: {max_age} s")
         return newest
 
     def _receive(self) -> Received | None:
@@ -204,7 +246,7 @@ class Subscriber:
 
     def _count_gap(self, stream: str, message: Message) -> None:
         key = (stream, message.source)
-        expected = self._next_seq.get(key, message.seq)
+        expected = self._next_seq.get(key, 0 if self._from_start else message.seq)
         # a smaller number is a restarted producer, not a loss
         self.dropped[stream] += max(0, message.seq - expected)
         self._next_seq[key] = message.seq + 1
@@ -214,5 +256,15 @@ class Subscriber:
         self._socket.close()
 
 
+def _is_served(address: str) -> bool:
+    """Whether somebody listens at a Unix socket; ZeroMQ would take it away from them without a word."""
+    scheme, _, path = address.partition("://")
+    if scheme != "ipc":
+        return False
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(path) == 0
+
+
+_PORTS = frozenset(map(str, range(1, 1 << 16)))
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODERS = {stream: msgspec.msgpack.Decoder(kind) for stream, kind in STREAMS.items()}
