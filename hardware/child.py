@@ -11,8 +11,8 @@ from hardware.process import READY, save_config
 START_TIMEOUT = 60.0
 STOP_TIMEOUT = 10.0
 
-ROOT = str(Path(__file__).parent.parent)
-"""Where the packages lie, for a child started in any directory."""
+ROOT = str(Path(__file__).resolve().parents[1])
+"""Where the packages lie; a child looks there first, and never in the directory in which it is started."""
 
 
 class ProcessFailed(ChildProcessError):
@@ -28,7 +28,7 @@ class Child:
         self._errors = directory / f"{name}.log"
         with self._errors.open("wb") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", f"hardware.{name}", str(path)],
+                [sys.executable, "-P", "-m", f"hardware.{name}", str(path), str(os.getpid())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,

@@ -21,7 +21,8 @@ Quat = tuple[float, float, float, float]
 CAMERAS = ("camera0", "camera1", "camera2")
 
 BLOCK_DROPPED, BLOCK_RESET = "block dropped", "block reset"
-"""Events by which whoever watches the hand says that the block is gone, and that it lies on the palm again."""
+"""Events by which whoever watches the hand says that the block is gone, and that it was laid on the palm again: what
+was seen before does not count any more."""
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +55,8 @@ class HandState(Message, frozen=True, kw_only=True, tag="hand"):
     """``active``: it follows commands; ``hold``: it keeps its pose with reduced force."""
     force: float
     """Share of the full force that the actuators may use."""
+    obeyed_ns: int = 0
+    """Capture stamp of the command carried out last: proof that the hand hears; 0: none yet."""
 
     def __post_init__(self) -> None:
         _require_finite("hand state", self.joint_pos, self.joint_vel, self.target)

@@ -1,7 +1,8 @@
 """How a process of the bridge is started, told to stop, and heard when it is ready.
 
-``python -m hardware.<name> CONFIG.json``: the configuration is one JSON file, the line ``ready`` on standard output
-says that the process serves, SIGTERM asks it to stop.
+``python -m hardware.<name> CONFIG.json [PARENT]``: the configuration is one JSON file, PARENT the id of the process
+that starts this one and shall not be survived, the line ``ready`` on standard output says that the process serves,
+SIGTERM asks it to stop.
 """
 
 import os
@@ -19,11 +20,12 @@ READY = "ready"
 
 
 class Lifetime:
-    """Whether this process shall go on: until SIGTERM or SIGINT, or until the process that started it is gone."""
+    """Whether this process shall go on: until SIGTERM or SIGINT, or until the parent that was named is gone."""
 
-    def __init__(self, follow_parent: bool = True) -> None:
+    def __init__(self) -> None:
         self._asked = False
-        self._parent = os.getppid() if follow_parent else None
+        # told, not asked of the system: the parent may have died while this process imported its modules
+        self._parent = int(sys.argv[2]) if len(sys.argv) == 3 else None
         signal.signal(signal.SIGTERM, self._ask)
         signal.signal(signal.SIGINT, self._ask)
 
@@ -42,8 +44,8 @@ def load_config(kind: type[Config]) -> Config:
     Raises:
         SystemExit: with one line that says what is wrong.
     """
-    if len(sys.argv) != 2:
-        raise SystemExit(f"usage: {Path(sys.argv[0]).name} CONFIG.json")
+    if len(sys.argv) not in (2, 3) or not all(map(str.isdecimal, sys.argv[2:])):
+        raise SystemExit(f"usage: {Path(sys.argv[0]).name} CONFIG.json [PARENT]")
     try:
         return msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=kind)
     except (OSError, msgspec.DecodeError) as error:

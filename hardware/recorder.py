@@ -14,7 +14,7 @@ QUEUE = 20_000
 """Messages that may wait per connection while the disk is busy: about a minute."""
 
 LINGER = 0.3
-"""Seconds without a message after which a stopping recorder believes that everything has arrived."""
+"""How long a stopping recorder goes on at most [s]; it ends sooner when no message comes for a ``flush_period``."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class RecorderConfig:
     """The flight log to create."""
     report: str
     """Where the counts go, as JSON, when the log is closed."""
+    from_start: bool = False
+    """Whether every producer waits for the recorder, so that losses are counted from the first message on."""
     metadata: dict[str, dict[str, str]] = field(default_factory=dict)
     """Records for the head of the log: contract, configuration, versions."""
     flush_period: float = 0.1
@@ -42,7 +44,8 @@ class RecorderReport:
     logged: dict[str, int]
     """Messages written, by stream."""
     dropped: dict[str, int]
-    """Messages sent but not received, by stream (gaps in the sequence numbers)."""
+    """Messages sent but not received, by stream: gaps in the sequence numbers. With a rig that served before the
+    recorder came, they are counted from the first message received."""
     malformed: dict[str, int]
     """Messages refused, by stream."""
 
@@ -53,12 +56,12 @@ class Recorder:
     def __init__(self, config: RecorderConfig) -> None:
         self._config = config
         addresses = [getattr(config.endpoints, name) for name in ("hand", "mocap", "cameras", "control", "truth")]
-        self._subscriber = Subscriber(addresses, list(STREAMS), queue=QUEUE)
+        self._subscriber = Subscriber(addresses, list(STREAMS), QUEUE, config.from_start)
         clock = {"bridge": "CLOCK_MONOTONIC", "wall_offset_ns": str(wall_offset_ns())}
         self._log = FlightLogWriter(Path(config.path), {**config.metadata, "clock": clock})
 
     def run(self, lifetime: Lifetime) -> None:
-        """Records until told to stop, then until the bridge is silent."""
+        """Records until told to stop, and then what is still on its way: see ``LINGER``."""
         flush_ns, sync_ns = round(self._config.flush_period * NS), round(self._config.sync_period * NS)
         flushed = synced = stopping = now_ns()
         while True:
@@ -91,7 +94,7 @@ class Recorder:
 
 
 def main() -> None:
-    """``python -m hardware.recorder CONFIG.json``."""
+    """``python -m hardware.recorder CONFIG.json [PARENT]``."""
     config = load_config(RecorderConfig)
     lifetime = Lifetime()
     try:

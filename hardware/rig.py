@@ -2,7 +2,6 @@
 
 import logging
 import sys
-from collections import deque
 from typing import cast
 
 import mujoco
@@ -11,25 +10,23 @@ import torch
 
 from hardware.bus import Publisher, Subscriber
 from hardware.clock import NS, Pacer, now_ns
-from hardware.drivers import HandInfo
 from hardware.messages import BLOCK_DROPPED, BLOCK_RESET, Body, Event, HandState, JointCommand, Truth
 from hardware.process import Lifetime, load_config, say_ready
 from hardware.rig_config import RigConfig, RigProcess
 from hardware.virtual_mocap import VirtualMocap
-from hardware.watchdog import HOLD, Watchdog
+from hardware.watchdog import ACTIVE, HOLD, Watchdog
 from robot import hand, rotation
 from robot.frames import Pose
-from sim.reset import ResetConfig, dropped, home_joint_pos
-from sim.scene import PALM_CENTER, SceneConfig, build_model
+from robot.goal import dropped
+from sim.puppet import base_pose
+from sim.reset import ResetConfig, home_joint_pos
+from sim.scene import BLOCK_HALF_DIAGONAL, PALM_CENTER, SceneConfig, build_model
 
 SUBSTEP = 0.002
 """Seconds of physics per step."""
 
 MOST_BEHIND = 0.1
 """If the machine stalls the rig for longer than this [s], the rest of the time is lost and reported."""
-
-DROP_DEPTH = 0.10
-"""The block counts as dropped this far below the origin of the base frame [m]."""
 
 MARKERS = (*hand.BASE_MARKERS, *hand.FINGERTIP_MARKERS)
 
@@ -51,8 +48,7 @@ class Plant:
         block = self._model.joint("block")
         self._block_qpos = int(block.qposadr[0])
         self._full_force = self._model.actuator_forcerange.copy()
-        mujoco.mj_forward(self._model, self._data)
-        self._T_world_base = self._pose("rh_forearm")
+        self._T_world_base = base_pose(self._model)
 
     def _perturb(self, config: RigConfig) -> None:
         model = self._model
@@ -73,7 +69,9 @@ class Plant:
         """
         start = ResetConfig()
         home = home_joint_pos().double()
-        place = torch.tensor(PALM_CENTER, dtype=torch.float64) - torch.tensor([0.0, start.drop_from, 0.0])
+        place = torch.tensor(PALM_CENTER, dtype=torch.float64) - torch.tensor(
+            [0.0, BLOCK_HALF_DIAGONAL + start.drop_from, 0.0]
+        )
         for _ in range(start.max_retries):
             mujoco.mj_resetData(self._model, self._data)
             turned = rotation.random_uniform(1, generator, torch.float64)[0]
@@ -120,21 +118,18 @@ class Plant:
     @property
     def block_in_world(self) -> Pose:
         """Where the block is."""
-        return self._pose("block")
+        found = self._data.body("block")
+        return Pose(torch.from_numpy(found.xpos.copy()), torch.from_numpy(found.xquat.copy()))
 
     @property
     def block_in_base(self) -> Pose:
         """Where the block is, seen from the hand."""
         return self._T_world_base.inverse() @ self.block_in_world
 
-    def _pose(self, body: str) -> Pose:
-        found = self._data.body(body)
-        return Pose(torch.from_numpy(found.xpos.copy()), torch.from_numpy(found.xquat.copy()))
-
 
 def has_dropped(block_in_base: Pose) -> bool:
     """Whether a block there has fallen off the hand."""
-    return bool(dropped(block_in_base.pos.unsqueeze(0), DROP_DEPTH))
+    return bool(dropped(block_in_base.pos.unsqueeze(0)))
 
 
 class Rig:
@@ -142,15 +137,14 @@ class Rig:
 
     def __init__(self, process: RigProcess) -> None:
         self._config = config = process.rig
-        self.info = HandInfo("virtual rig", config.hand_rate, hold_on_silence=True)
         self._generator = torch.Generator().manual_seed(config.seed)
         self._noise = np.random.default_rng(config.seed)
         self._plant = Plant(config)
         self._plant.reset(self._generator)
         self._mocap = VirtualMocap(config, MARKERS)
-        self._watchdog = Watchdog(config.watchdog)
+        self._watchdog = Watchdog(config.watchdog, config.command_delay)
         self._mode = ""
-        self._commands: deque[tuple[int, JointCommand]] = deque()
+        self._obeyed_ns = 0
         self._command_stream = Subscriber([process.endpoints.control], ["command"])
         self._hand_out = Publisher(process.endpoints.hand, "rig")
         self._mocap_out = Publisher(process.endpoints.mocap, "rig")
@@ -158,9 +152,22 @@ class Rig:
         self._dropped_ns: int | None = None
         self._hold()
 
+    def wait_for_listeners(self, timeout: float) -> None:
+        """Returns when every stream is listened to.
+
+        Raises:
+            HandshakeTimeout: if one is not within ``timeout`` seconds.
+        """
+        for out, streams in (
+            (self._hand_out, ("hand", "event")),
+            (self._mocap_out, ("mocap",)),
+            (self._truth_out, ("truth",)),
+        ):
+            out.wait_for_subscribers(streams, timeout)
+
     def run(self, lifetime: Lifetime) -> None:
         """Lives in real time until told to stop."""
-        self._event("device", f"{self.info}, watchdog {self._config.watchdog} s")
+        self._event("device", f"virtual rig, {self._config.hand_rate} states/s, watchdog {self._config.watchdog} s")
         pacer = Pacer(SUBSTEP)
         begin_ns = now_ns()
         hands = frames = 0
@@ -170,7 +177,7 @@ class Rig:
             if behind < wakeup.missed:
                 self._event("rig stalled", f"{wakeup.missed * SUBSTEP:.3f} s")
             now = now_ns()
-            self._obey(now)
+            self.obey(now)
             self._plant.step(1 + behind)
             elapsed = (now - begin_ns) / NS
             if elapsed * self._config.hand_rate >= hands:
@@ -182,16 +189,13 @@ class Rig:
             for frame in self._mocap.deliver(now):
                 self._mocap_out.send("mocap", frame)
 
-    def _obey(self, now: int) -> None:
-        """Carries out the commands that are due, and holds when none come."""
+    def obey(self, now: int) -> None:
+        """Carries out the command that is due, and holds when none comes."""
         for received in self._command_stream.drain():
-            self._commands.append((received.receive_ns, cast(JointCommand, received.message)))
-        while self._commands and self._commands[0][0] + self._config.command_delay * NS <= now:
-            arrived_ns, command = self._commands.popleft()
-            if command.target is None:
-                self._watchdog.hold()
-            else:
-                self._watchdog.command(arrived_ns)
+            self._watchdog.arrived(cast(JointCommand, received.message))
+        if command := self._watchdog.due(now):
+            self._obeyed_ns = command.capture_ns
+            if command.target is not None:
                 self._plant.command(np.array(command.target), force=1.0)
         mode = self._watchdog.mode(now)
         if mode == HOLD and self._mode != HOLD:
@@ -229,7 +233,8 @@ class Rig:
             ),
             target=tuple(plant.target.tolist()),
             mode=self._mode or HOLD,
-            force=config.hold_force if self._mode != "active" else 1.0,
+            force=1.0 if self._mode == ACTIVE else config.hold_force,
+            obeyed_ns=self._obeyed_ns,
         )
         self._hand_out.send("hand", state)
 
@@ -248,13 +253,15 @@ class Rig:
 
 
 def main() -> None:
-    """``python -m hardware.rig CONFIG.json``."""
+    """``python -m hardware.rig CONFIG.json [PARENT]``."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     process = load_config(RigProcess)
-    lifetime = Lifetime(process.follow_parent)
+    lifetime = Lifetime()
     torch.set_num_threads(1)
     try:
         rig = Rig(process)
+        if process.listener_timeout:
+            rig.wait_for_listeners(process.listener_timeout)
     except (ValueError, RuntimeError, OSError) as error:
         sys.exit(f"the virtual rig cannot start: {error}")
     say_ready()

@@ -7,7 +7,6 @@ from typing import cast
 os.environ.setdefault("MUJOCO_GL", "egl")  # MuJoCo reads it once, when it is first imported
 
 import cv2
-import mujoco
 import numpy as np
 import torch
 
@@ -16,9 +15,9 @@ from hardware.clock import Pacer
 from hardware.messages import CAMERAS, CameraFrame, Truth
 from hardware.process import Lifetime, load_config, say_ready
 from hardware.rig_config import RigProcess
-from robot import hand
-from robot.frames import Pose
+from robot import rotation
 from sim.camera import Camera
+from sim.puppet import Moment, Puppet
 from sim.scene import build_model
 
 MAX_AGE = 0.5
@@ -30,16 +29,18 @@ class RigCameras:
 
     def __init__(self, process: RigProcess) -> None:
         self._config = process.rig
-        self._model = build_model()
-        self._data = mujoco.MjData(self._model)
-        mujoco.mj_forward(self._model, self._data)
-        base = self._data.body("rh_forearm")
-        self._T_world_base = Pose(torch.from_numpy(base.xpos.copy()), torch.from_numpy(base.xquat.copy()))
-        self._joints = [int(self._model.joint(name).qposadr[0]) for name in hand.JOINT_NAMES]
-        self._block = int(self._model.joint("block").qposadr[0])
-        self._camera = Camera(self._model, self._config.camera_size, self._config.camera_size)
+        self._puppet = Puppet(build_model())
+        self._camera = Camera(self._puppet.model, self._config.camera_size, self._config.camera_size)
         self._truth = Subscriber([process.endpoints.truth], ["truth"])
         self._out = Publisher(process.endpoints.cameras, "rig_cameras")
+
+    def wait_for_listeners(self, timeout: float) -> None:
+        """Returns when every camera is listened to.
+
+        Raises:
+            HandshakeTimeout: if one is not within ``timeout`` seconds.
+        """
+        self._out.wait_for_subscribers(CAMERAS, timeout)
 
     def run(self, lifetime: Lifetime) -> None:
         """Takes pictures until told to stop."""
@@ -50,20 +51,13 @@ class RigCameras:
                 truth = cast(Truth, self._truth.latest("truth", MAX_AGE).message)
             except StaleStream:
                 continue
-            self._pose(truth)
+            block = torch.tensor(truth.block.pos), torch.tensor(truth.block.quat)
+            self._puppet.pose(Moment(torch.tensor(truth.joint_pos), *block, goal_quat=rotation.identity(1)[0]))
             for camera in CAMERAS:
                 self._shoot(camera, truth.capture_ns)
 
-    def _pose(self, truth: Truth) -> None:
-        pos = torch.tensor(truth.block.pos, dtype=torch.float64)
-        quat = torch.tensor(truth.block.quat, dtype=torch.float64)
-        block = self._T_world_base @ Pose(pos, quat)
-        self._data.qpos[self._joints] = truth.joint_pos
-        self._data.qpos[self._block : self._block + 7] = torch.cat((block.pos, block.quat)).numpy()
-        mujoco.mj_forward(self._model, self._data)
-
     def _shoot(self, camera: str, capture_ns: int) -> None:
-        pixels = self._camera.render(self._data, camera)
+        pixels = self._camera.render(self._puppet.data, camera)
         height, width, _ = pixels.shape
         quality = [cv2.IMWRITE_JPEG_QUALITY, self._config.jpeg_quality]
         _, encoded = cv2.imencode(".jpg", np.ascontiguousarray(pixels[..., ::-1]), quality)
@@ -75,12 +69,14 @@ class RigCameras:
 
 
 def main() -> None:
-    """``python -m hardware.rig_cameras CONFIG.json``."""
+    """``python -m hardware.rig_cameras CONFIG.json [PARENT]``."""
     process = load_config(RigProcess)
-    lifetime = Lifetime(process.follow_parent)
+    lifetime = Lifetime()
     torch.set_num_threads(1)
     try:
         cameras = RigCameras(process)
+        if process.listener_timeout:
+            cameras.wait_for_listeners(process.listener_timeout)
     except (ValueError, RuntimeError, OSError) as error:
         sys.exit(f"the rig's cameras cannot start: {error}")
     say_ready()

@@ -1,8 +1,12 @@
 """What the virtual rig is: a plant that is deliberately not the training model, and its imperfect sensors."""
 
+import math
 from dataclasses import dataclass, field
 
 from hardware.bus import Endpoints
+
+MAX_CAMERA_SIZE = 960
+"""The smaller side of the scene's off-screen buffer [pixels]."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +28,9 @@ class RigConfig:
     damping: float = 1.2
     """Factor on the joints' damping."""
     command_delay: float = 0.012
-    """Seconds from the arrival of a command to its effect."""
+    """Seconds from the sending of a command to its effect."""
     watchdog: float = 0.25
-    """Seconds without a command after which the hand holds."""
+    """Age of the last command [s] at which the hand holds."""
     hold_force: float = 0.5
     """Share of the full force with which it holds."""
     hand_rate: float = 125.0
@@ -57,23 +61,29 @@ class RigConfig:
     """Of 100."""
 
     def __post_init__(self) -> None:
-        for name in (
-            "block_mass",
-            "friction",
-            "gain",
-            "damping",
-            "watchdog",
-            "hand_rate",
-            "mocap_rate",
-            "dropout_time",
-        ):
-            if getattr(self, name) <= 0.0:
-                raise ValueError(f"rig {name} is {getattr(self, name)}; it must be positive")
-        for name in ("command_delay", "mocap_latency", "mocap_noise", "dropouts", "reset_pause", "camera_rate"):
-            if getattr(self, name) < 0.0:
-                raise ValueError(f"rig {name} is {getattr(self, name)}; it must not be negative")
-        if not 0.0 < self.hold_force <= 1.0:
-            raise ValueError(f"rig hold_force is {self.hold_force}; allowed: above 0, up to 1")
+        for name in _POSITIVE:
+            self._require(name, getattr(self, name) > 0, "it must be positive")
+        for name in _NOT_NEGATIVE:
+            self._require(name, getattr(self, name) >= 0, "it must not be negative")
+        self._require("hold_force", self.hold_force <= 1.0, "allowed: above 0, up to 1")
+        self._require("jpeg_quality", self.jpeg_quality <= 100, "allowed: 1 to 100")
+        self._require("camera_size", self.camera_size <= MAX_CAMERA_SIZE, f"allowed: 1 to {MAX_CAMERA_SIZE}")
+        self._require("command_delay", self.command_delay < self.watchdog, f"it must be below watchdog={self.watchdog}")
+
+    def _require(self, name: str, fulfilled: bool, allowed: str) -> None:
+        value = getattr(self, name)
+        if not (fulfilled and math.isfinite(value)):
+            raise ValueError(f"rig {name} is {value}; {allowed}")
+
+
+_POSITIVE = (
+    *("block_mass", "friction", "gain", "damping", "watchdog", "hold_force"),
+    *("hand_rate", "mocap_rate", "dropout_time", "camera_size", "jpeg_quality"),
+)
+_NOT_NEGATIVE = (
+    *("command_delay", "encoder_noise", "velocity_noise", "mocap_latency", "mocap_noise", "mocap_rotation_noise"),
+    *("dropouts", "reset_pause", "camera_rate"),
+)
 
 
 @dataclass(frozen=True)
@@ -84,5 +94,5 @@ class RigProcess:
     """Where it serves."""
     rig: RigConfig = field(default_factory=RigConfig)
     """What it is."""
-    follow_parent: bool = True
-    """Whether it ends with the process that started it."""
+    listener_timeout: float = 0.0
+    """Seconds to wait for a listener to each stream before the first message, so that none is lost; 0: not at all."""

@@ -1,35 +1,49 @@
-"""What a hand's driver does when the commands stop: hold the measured pose with reduced force.
+"""Which commands a hand's driver carries out, and what it does when they stop: hold the pose with reduced force.
 
 Shadow, LEAP and Allegro hands keep their last target at full force for ever; so does any driver without this.
 """
 
+from collections import deque
+
 from hardware.clock import NS
+from hardware.messages import JointCommand
 
 ACTIVE, HOLD = "active", "hold"
 
 
 class Watchdog:
-    """Decides whether a hand follows commands or holds. It holds until the first command."""
+    """Decides whether a hand follows commands or holds. It holds until the first command.
 
-    def __init__(self, timeout: float) -> None:
-        """``timeout``: seconds of silence after which the hand holds.
+    A command counts from the moment it was *sent*: after a stall, what waited in a queue is not obeyed as if new.
+    """
+
+    def __init__(self, timeout: float, delay: float = 0.0) -> None:
+        """``timeout``: age [s] at which a command ends in hold; ``delay``: seconds until a command takes effect.
 
         Raises:
-            ValueError: if it is not positive.
+            ValueError: if the timeout is not longer than the delay.
         """
-        if timeout <= 0.0:
-            raise ValueError(f"the watchdog's timeout is {timeout} s; it must be positive")
-        self._timeout_ns = round(timeout * NS)
-        self._last_ns: int | None = None
+        if not timeout > delay >= 0.0:
+            raise ValueError(f"the watchdog's timeout is {timeout} s; it must be above the commands' delay, {delay} s")
+        self._timeout_ns, self._delay_ns = round(timeout * NS), round(delay * NS)
+        self._waiting: deque[JointCommand] = deque()
+        self._followed_ns: int | None = None
 
-    def command(self, now_ns: int) -> None:
-        """A target has arrived."""
-        self._last_ns = now_ns
+    def arrived(self, command: JointCommand) -> None:
+        """A command has arrived."""
+        self._waiting.append(command)
 
-    def hold(self) -> None:
-        """The order to hold has arrived."""
-        self._last_ns = None
+    def due(self, now_ns: int) -> JointCommand | None:
+        """The command to carry out now, if there is one: the newest, unless it is too old."""
+        command = None
+        while self._waiting and self._waiting[0].send_ns + self._delay_ns <= now_ns:
+            command = self._waiting.popleft()
+        if command is None or now_ns - command.send_ns > self._timeout_ns:
+            return None
+        self._followed_ns = None if command.target is None else command.send_ns
+        return command
 
     def mode(self, now_ns: int) -> str:
         """``active`` or ``hold``."""
-        return HOLD if self._last_ns is None or now_ns - self._last_ns > self._timeout_ns else ACTIVE
+        silent = self._followed_ns is None or now_ns - self._followed_ns > self._timeout_ns
+        return HOLD if silent else ACTIVE
