@@ -16,9 +16,9 @@ from hardware.messages import Decision, HandState, MocapFrame
 from hardware.pose_source import make_pose_source
 from hardware.safety import Limiter, SafetyConfig
 from hardware.statistics import Sections
-from policy.runtime import PolicyRuntime
+from policy.runtime import NotFinite, PolicyRuntime
 from robot.action import ActionPath
-from robot.goal import GoalConfig, GoalTracker
+from robot.goal import GoalConfig, GoalTracker, dropped
 from robot.hand import actuator_pos
 from vision.estimator import Image
 
@@ -26,11 +26,11 @@ EPISODE, RESUME = "episode", "resume"
 """The two ways to start: everything afresh, or the policy alone with goal and successes kept."""
 
 
-class NotFinite(RuntimeError):
-    """The policy answered with a number that is not finite."""
+class BlockDropped(RuntimeError):
+    """The block is not on the hand; once it is seen there again, a new episode has to start."""
 
 
-HOLD_REASONS = (MeasurementRefused, NotFinite)
+HOLD_REASONS = (MeasurementRefused, BlockDropped, NotFinite)
 """What makes the hand hold without being a defect of the program."""
 
 
@@ -61,6 +61,7 @@ class Controller:
         """Loads the policy.
 
         Raises:
+            ArtefactError: if the policy is missing, damaged or not for this hand.
             ValueError: if the policy reads what no rig can measure, or the configuration is wrong.
             VisionUnavailable: if ``pose=vision`` has no artefact.
         """
@@ -72,13 +73,10 @@ class Controller:
         self.limiter = Limiter(config.safety, self.period)
         self._path = ActionPath(self.runtime.action_contract, 1)
         self._one = torch.zeros(1, dtype=torch.int64)
-        self._begin(EPISODE, 0)
+        self.start(EPISODE, 0)
 
     def start(self, kind: str, episode: int) -> None:
         """Makes the next step start ``kind`` (``EPISODE`` or ``RESUME``); ``episode`` counts from 0."""
-        self._begin(kind, episode)
-
-    def _begin(self, kind: str, episode: int) -> None:
         self._pending = kind
         self._state = self.runtime.initial_state(1)
         if kind == EPISODE:
@@ -93,21 +91,24 @@ class Controller:
         """Decides one tick.
 
         Raises:
-            MeasurementRefused: if too little is seen.
-            NotFinite: if the policy fails.
+            MeasurementRefused: if too little is seen, or what is seen is impossible.
+            BlockDropped: if the block is seen below the hand.
+            NotFinite: if the policy's answer or memory is not finite.
         """
         timed = timed or Sections()
         with timed("measure"):
             measured = self._measurer.measure(hand, frame, images)
             position = actuator_pos(measured.fields["joint_pos"])
+            if dropped(measured.fields["object_pos"]):
+                raise BlockDropped("the block has dropped")
         with timed("goal"):
             reached, ended = self._judge(measured.fields["object_quat"], position)
             goal_quat = self._goals.quat.clone()
         with timed("policy"):
             observation = self.runtime.policy_contract.vector({**measured.fields, "goal_quat": goal_quat})
+            if not torch.isfinite(observation).all():
+                raise MeasurementRefused("the observation is not finite")
             action, self._state = self.runtime.act(observation, self._state)
-        if not (torch.isfinite(observation).all() and torch.isfinite(action).all()):
-            raise NotFinite("the policy's observation or action is not finite")
         with timed("safety"):
             target = self._path.step(action, position)
             applied = self.limiter.apply(target[0])

@@ -1,10 +1,9 @@
 """Deployment: starts the processes of the bridge in order, watches them, stops them in order, and reports."""
 
-import hashlib
 import platform
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,18 +12,25 @@ from typing import TypeVar
 import msgspec
 
 from hardware.bus import Endpoints
-from hardware.child import Child
+from hardware.child import Child, ProcessFailed
 from hardware.controller import ControllerConfig
 from hardware.drivers import MaxAge
 from hardware.loop import LoopConfig
 from hardware.recorder import RecorderConfig, RecorderReport
 from hardware.rig_config import RigConfig, RigProcess
 from hardware.statistics import LoopReport
+from policy import artefact
+from policy.artefact import Artefact
+from policy.artefact import _git_hash as git_hash
+from robot.hand import model_hash
 
 Report = TypeVar("Report", LoopReport, RecorderReport)
 
-VERSIONED = ("torch", "mujoco", "numpy", "pyzmq", "msgspec", "mcap")
+VERSIONED = ("inhand", "torch", "mujoco", "numpy", "pyzmq", "msgspec", "mcap")
 """Packages whose versions go into the log."""
+
+LISTENER_TIMEOUT = 30.0
+"""Seconds that the virtual rig of a deployment waits for the recorder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +46,7 @@ class DeployConfig(ControllerConfig):
     endpoints: Endpoints = field(default_factory=Endpoints)
     """Where an external rig serves."""
     rig: RigConfig = field(default_factory=RigConfig)
-    """The virtual rig."""
+    """The virtual rig, unless the rig is external."""
     max_age: MaxAge = field(default_factory=MaxAge)
     """The oldest messages to act on."""
 
@@ -52,7 +58,7 @@ class DeployReport:
     log: str
     """Path of the flight log."""
     status: int
-    """0 if all went well; else the exit status of the first process that failed."""
+    """0 if all went well; else the exit status of the first process that failed, or 1 if one ended of itself."""
     failure: str
     """What failed; empty if nothing did."""
     loop: LoopReport
@@ -65,19 +71,29 @@ class Deployment:
     """The processes of one run; a context manager that leaves none behind."""
 
     def __init__(self, config: DeployConfig) -> None:
-        """Creates the directory.
+        """Checks the policy and creates the directory.
 
         Raises:
-            FileExistsError: if it holds a flight log already.
+            ArtefactError: if the policy is missing, damaged or not for this hand.
+            FileExistsError: if the directory holds a flight log already.
         """
-        self._config = config = replace(config, policy=str(Path(config.policy).resolve()))
-        self.directory = Path(config.directory)
-        self.directory.mkdir(parents=True, exist_ok=True)
+        self._policy = artefact.load(Path(config.policy))
+        self.directory = Path(config.directory).resolve()
         self.log = self.directory / "flight.mcap"
         if self.log.exists():
             raise FileExistsError(f"{self.log} exists; a flight log is never overwritten")
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._reports = {name: self.directory / f"{name}.json" for name in ("loop", "recorder")}
+        for report in self._reports.values():
+            report.unlink(missing_ok=True)  # an earlier flight's must not pass for this one's
         self._sockets = tempfile.TemporaryDirectory(prefix="inhand-")
         self.endpoints = config.endpoints if config.external else Endpoints.ipc(Path(self._sockets.name))
+        self._config = replace(
+            config,
+            policy=str(Path(config.policy).resolve()),  # the log outlives this working directory
+            directory=str(self.directory),
+            endpoints=self.endpoints,
+        )
         self.children: dict[str, Child] = {}
 
     def __enter__(self) -> "Deployment":
@@ -95,20 +111,19 @@ class Deployment:
         """
         config, endpoints = self._config, self.endpoints
         recorder = RecorderConfig(
-            endpoints, str(self.log), str(self.directory / "recorder.json"), metadata=run_metadata(config)
+            endpoints,
+            str(self.log),
+            str(self._reports["recorder"]),
+            from_start=not config.external,
+            metadata=run_metadata(config, self._policy),
         )
         loop = LoopConfig(
-            endpoints,
-            controller_config(config),
-            str(self.directory / "loop.json"),
-            config.seconds,
-            max_age=config.max_age,
+            endpoints, controller_config(config), str(self._reports["loop"]), config.seconds, max_age=config.max_age
         )
         self._launch("recorder", recorder)
         if not config.external:
-            self._launch("rig", RigProcess(endpoints, config.rig))
-            if config.rig.camera_rate:
-                self._launch("rig_cameras", RigProcess(endpoints, config.rig))
+            for name in rig_processes(config.rig):
+                self._launch(name, RigProcess(endpoints, config.rig, LISTENER_TIMEOUT))
         for child in self.children.values():
             child.wait_ready()
         self._launch("loop", loop)
@@ -119,14 +134,10 @@ class Deployment:
 
     def watch(self) -> str:
         """Returns when the loop has ended or another process has failed; says what failed."""
-        while True:
-            for child in self.children.values():
-                status = child.process.poll()
-                if status is not None and (child.name != "loop" or status):
-                    return f"{child.name} ended with status {status}: {child.last_words()}"
-                if status == 0:
-                    return ""
-            time.sleep(0.02)
+        ended = first_ended(self.children.values())
+        if ended.name == "loop" and not ended.process.returncode:
+            return ""
+        return f"{ended.name} ended with status {ended.process.returncode}: {ended.last_words()}"
 
     def stop(self) -> None:
         """Stops what still runs: the loop first, so that the hand is told to hold; the recorder last."""
@@ -139,20 +150,46 @@ class Deployment:
             if name in self.children:
                 self.children[name].stop()
 
+    def report(self, failure: str) -> DeployReport:
+        """What came of it, once it is stopped; ``failure`` says what failed."""
+        statuses = [child.process.returncode for child in self.children.values()]
+        return DeployReport(
+            log=str(self.log),
+            status=next((abs(status) for status in statuses if status), 1 if failure else 0),
+            failure=failure,
+            loop=_load(self._reports["loop"], LoopReport) or LoopReport(stopped="killed"),
+            recorder=_load(self._reports["recorder"], RecorderReport) or RecorderReport({}, {}, {}),
+        )
+
+
+def first_ended(children: Iterable[Child]) -> Child:
+    """Waits until one of them ends."""
+    children = list(children)
+    while True:
+        for child in children:
+            if child.process.poll() is not None:
+                return child
+        time.sleep(0.02)
+
+
+def rig_processes(rig: RigConfig) -> tuple[str, ...]:
+    """The processes of a virtual rig."""
+    return ("rig", "rig_cameras") if rig.camera_rate else ("rig",)
+
 
 def serve_rig(process: RigProcess) -> int:
-    """Runs the virtual rig alone, cameras included, until interrupted; returns its exit status.
+    """Runs the virtual rig alone, cameras included, until interrupted; returns 0.
 
     Raises:
-        ProcessFailed: if it does not start.
+        ProcessFailed: if one of its processes does not start, or ends of itself.
     """
     with tempfile.TemporaryDirectory(prefix="inhand-") as directory:
-        names = ("rig", "rig_cameras") if process.rig.camera_rate else ("rig",)
-        children = [Child(name, process, Path(directory)) for name in names]
+        children = [Child(name, process, Path(directory)) for name in rig_processes(process.rig)]
         try:
             for child in children:
                 child.wait_ready()
-            return children[0].process.wait()
+            ended = first_ended(children)
+            raise ProcessFailed(f"{ended.name} ended with status {ended.process.returncode}: {ended.last_words()}")
         except KeyboardInterrupt:
             return 0
         finally:
@@ -164,8 +201,9 @@ def deploy(config: DeployConfig) -> DeployReport:
     """Runs a policy on a rig for ``config.seconds`` and reports.
 
     Raises:
-        ProcessFailed: if a process does not start.
+        ArtefactError: if the policy is missing, damaged or not for this hand; nothing is created then.
         FileExistsError: if the directory holds a flight log already.
+        ProcessFailed: if a process does not start.
     """
     with Deployment(config) as deployment:
         deployment.start()
@@ -174,14 +212,7 @@ def deploy(config: DeployConfig) -> DeployReport:
         except KeyboardInterrupt:
             failure = ""
         deployment.stop()
-        statuses = [child.process.returncode for child in deployment.children.values()]
-    return DeployReport(
-        log=str(deployment.log),
-        status=next((abs(status) for status in statuses if status), 0),
-        failure=failure,
-        loop=_load(deployment.directory / "loop.json", LoopReport) or LoopReport(stopped="killed"),
-        recorder=_load(deployment.directory / "recorder.json", RecorderReport) or RecorderReport({}, {}, {}),
-    )
+        return deployment.report(failure)
 
 
 def _load(path: Path, kind: type[Report]) -> Report | None:
@@ -193,24 +224,23 @@ def controller_config(config: DeployConfig) -> ControllerConfig:
     return ControllerConfig(**{each.name: getattr(config, each.name) for each in fields(ControllerConfig)})
 
 
-def run_metadata(config: DeployConfig) -> dict[str, dict[str, str]]:
+def run_metadata(config: DeployConfig, policy: Artefact) -> dict[str, dict[str, str]]:
     """What was running, for the head of the flight log."""
-    policy = Path(config.policy)
+    flown = msgspec.to_builtins(config)
+    if config.external:
+        del flown["rig"]  # what serves there is its own affair
     return {
-        "contract": {"contract.json": (policy / "contract.json").read_text()},
-        "policy": {"directory": str(policy), "sha256": weights_hash(policy)},
-        "configuration": {"deploy": msgspec.json.encode(config).decode()},
-        "versions": {"python": platform.python_version(), "system": platform.platform()} | _versions(VERSIONED),
+        "contract": {"contract.json": (Path(config.policy) / artefact.CONTRACT).read_text()},
+        "policy": {"directory": config.policy, "sha256": policy.contract["sha256"][artefact.WEIGHTS]},
+        "configuration": {"deploy": msgspec.json.encode(flown).decode()},
+        "hand": {"model_hash": model_hash()},
+        "versions": {
+            "git": git_hash(artefact.ROOT) or "unknown",
+            "python": platform.python_version(),
+            "system": platform.platform(),
+            **_versions(VERSIONED),
+        },
     }
-
-
-def weights_hash(policy: Path) -> str:
-    """Fingerprint of a policy artefact's weights.
-
-    Raises:
-        FileNotFoundError: if there are none.
-    """
-    return hashlib.sha256((policy / "weights.safetensors").read_bytes()).hexdigest()
 
 
 def _versions(packages: Sequence[str]) -> dict[str, str]:

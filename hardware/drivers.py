@@ -15,20 +15,8 @@ from hardware.messages import CameraFrame, HandState, JointCommand, MocapFrame
 from vision.estimator import Image
 
 
-@dataclass(frozen=True)
-class HandInfo:
-    """What a hand declares about itself."""
-
-    name: str
-    rate: float
-    """Hand states per second."""
-    hold_on_silence: bool
-    """True: without commands the device itself would keep its last target at full force for ever, as Shadow, LEAP and
-    Allegro do; its driver process has to run a ``Watchdog``."""
-
-
 class HandDriver(Protocol):
-    """Joint states in, actuator targets out."""
+    """Joint states in, actuator targets out; the process at the hand itself has to run a ``Watchdog``."""
 
     def state(self, max_age: float) -> HandState:
         """The newest state.
@@ -92,7 +80,14 @@ class Inputs:
     hand: HandState
     frame: MocapFrame
     images: tuple[Image, ...]
+    """One per camera, in the order in which the pose source names them."""
     camera_seqs: tuple[int, ...]
+    """Their sequence numbers."""
+
+    @property
+    def oldest_ns(self) -> int:
+        """When the oldest of them was captured."""
+        return min(self.hand.capture_ns, self.frame.capture_ns, *(image.capture_ns for image in self.images))
 
     @classmethod
     def read(cls, devices: Devices, cameras: tuple[str, ...], max_age: MaxAge) -> "Inputs":

@@ -9,11 +9,20 @@ from typing import cast
 
 import torch
 
-from hardware.bus import Endpoints, Publisher, StaleStream, Subscriber
-from hardware.clock import NS, Pacer, Wakeup, now_ns
-from hardware.controller import EPISODE, HOLD_REASONS, RESUME, Controller, ControllerConfig
+from hardware.bus import Endpoints, HandshakeTimeout, Publisher, StaleStream, Subscriber
+from hardware.clock import NS, Pacer, Wakeup, now_ns, sleep_until
+from hardware.controller import EPISODE, HOLD_REASONS, RESUME, BlockDropped, Controller, ControllerConfig
 from hardware.drivers import BusCameras, BusHand, BusMocap, Devices, Inputs, MaxAge
-from hardware.messages import BLOCK_DROPPED, BLOCK_RESET, ControlTick, Decision, Event, JointCommand, Used
+from hardware.messages import (
+    BLOCK_DROPPED,
+    BLOCK_RESET,
+    Actuators,
+    ControlTick,
+    Decision,
+    Event,
+    JointCommand,
+    Used,
+)
 from hardware.process import Lifetime, load_config, save_config, say_ready
 from hardware.statistics import LoopReport, LoopStatistics, Sections
 from policy.artefact import ArtefactError
@@ -21,8 +30,8 @@ from policy.artefact import ArtefactError
 log = logging.getLogger(__name__)
 
 
-class BlockAway(RuntimeError):
-    """The block is not on the hand."""
+HANDSHAKE_PERIOD = 0.05
+"""Seconds between two orders to hold while the loop waits for the hand to carry one out."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +49,9 @@ class LoopConfig:
     max_age: MaxAge = field(default_factory=MaxAge)
     """The oldest messages to act on."""
     listeners: tuple[str, ...] = ("command", "tick")
-    """Streams that need a listener before the first tick: the hand's driver and the recorder."""
+    """Streams that need a listener before the first tick."""
     start_timeout: float = 10.0
-    """Seconds to wait for listeners and devices."""
+    """Seconds to wait for listeners, for devices, and for the hand to answer."""
 
 
 class ControlLoop:
@@ -59,23 +68,30 @@ class ControlLoop:
         self._episode = -1
         self._start = EPISODE
         self._reason = ""
-        self._block_away = False
+        self._fresh_from_ns = 0
 
     def wait_for_devices(self) -> None:
-        """Returns when every device delivers.
+        """Returns when every device delivers and the hand has carried out an order to hold.
 
         Raises:
-            StaleStream: naming the device that does not.
+            StaleStream: naming the device that does not deliver.
+            HandshakeTimeout: if the hand does not obey.
         """
-        deadline = now_ns() + round(self._config.start_timeout * NS)
+        begin_ns = now_ns()
+        deadline_ns = begin_ns + round(self._config.start_timeout * NS)
         while True:
+            self._order(None, now_ns())
+            sleep_until(now_ns() + round(HANDSHAKE_PERIOD * NS))
             try:
-                self._read()
-                return
+                if self._read().hand.obeyed_ns >= begin_ns:
+                    return
             except StaleStream:
-                if now_ns() > deadline:
+                if now_ns() > deadline_ns:
                     raise
-            self._events.next(timeout=0.01)
+            if now_ns() > deadline_ns:
+                raise HandshakeTimeout(
+                    f"the hand reports its state but has carried out no command in {self._config.start_timeout} s"
+                )
 
     def run(self, lifetime: Lifetime) -> LoopReport:
         """Runs until told to stop or time is up; however that ends, the hand is told to hold and the report written."""
@@ -91,7 +107,7 @@ class ControlLoop:
                 self.tick(pacer.wait())
             stopped = "told to stop" if lifetime.over else "time is up"
         finally:
-            self._devices.hand.send(JointCommand(capture_ns=now_ns(), tick=self._tick, target=None))
+            self._order(None, now_ns())
             self._event("stop", stopped)
             report = self._statistics.report(stopped)
             save_config(report, Path(self._config.report))
@@ -105,18 +121,17 @@ class ControlLoop:
         start, episode = self._start, self._episode + (self._start == EPISODE)
         inputs, decision, reason = None, None, ""
         try:
-            if self._block_away:
-                raise BlockAway("the block is not on the hand")
             with timed("read"):
                 inputs = self._read()
             if start:
                 self._controller.start(start, episode)
             decision = self._controller.step(inputs.hand, inputs.frame, inputs.images, timed)
-        except (StaleStream, BlockAway, *HOLD_REASONS) as error:
+        except BlockDropped as error:
+            reason, self._start = str(error), EPISODE
+        except (StaleStream, *HOLD_REASONS) as error:
             reason = str(error)
         with timed("command"):
-            target = None if decision is None else decision.applied
-            self._devices.hand.send(JointCommand(capture_ns=begin_ns, tick=self._tick, target=target))
+            self._order(None if decision is None else decision.applied, begin_ns)
         with timed("tell"):
             self._follow(decision, start, episode, reason)
             message = ControlTick(
@@ -139,15 +154,19 @@ class ControlLoop:
 
     def _listen(self) -> None:
         for received in self._events.drain():
-            kind = cast(Event, received.message).kind
-            if kind == BLOCK_DROPPED:
-                self._block_away = True
-            elif kind == BLOCK_RESET:
-                self._block_away = False
+            event = cast(Event, received.message)
+            if event.kind in (BLOCK_DROPPED, BLOCK_RESET):
+                self._fresh_from_ns = event.capture_ns
                 self._start = EPISODE
 
     def _read(self) -> Inputs:
-        return Inputs.read(self._devices, self._controller.source.cameras, self._config.max_age)
+        inputs = Inputs.read(self._devices, self._controller.source.cameras, self._config.max_age)
+        if inputs.oldest_ns < self._fresh_from_ns:
+            raise StaleStream("the block was moved after the devices last saw it")
+        return inputs
+
+    def _order(self, target: Actuators | None, begin_ns: int) -> None:
+        self._devices.hand.send(JointCommand(capture_ns=begin_ns, tick=self._tick, target=target))
 
     def _follow(self, decision: Decision | None, start: str, episode: int, reason: str) -> None:
         """Keeps the account of episodes and successes, and says what has changed."""
@@ -173,7 +192,7 @@ class ControlLoop:
 
 
 def main() -> None:
-    """``python -m hardware.loop CONFIG.json``."""
+    """``python -m hardware.loop CONFIG.json [PARENT]``."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     config = load_config(LoopConfig)
     lifetime = Lifetime()

@@ -13,12 +13,12 @@ import torch
 from hardware.bus import StaleStream
 from hardware.clock import NS
 from hardware.controller import HOLD_REASONS, Controller, ControllerConfig
-from hardware.deploy import weights_hash
 from hardware.drivers import Devices, Inputs, MaxAge, decode_image
 from hardware.flightlog import FlightLog, read
 from hardware.measurement import MeasurementConfig, MeasurementRefused, Measurer
-from hardware.messages import CAMERAS, CameraFrame, ControlTick, Decision, HandState, JointCommand, MocapFrame, Used
+from hardware.messages import CameraFrame, ControlTick, Decision, HandState, JointCommand, MocapFrame, Used
 from hardware.pose_source import MocapPose
+from policy import artefact
 from vision.estimator import Image
 
 
@@ -31,9 +31,11 @@ class ReplayReport:
     """How today's decisions compare with those in the log."""
 
     ticks: int
-    """Ticks that were compared."""
+    """Decisions that were compared."""
     identical: int
-    """Ticks whose observation, action, target and all else are equal to the bit."""
+    """Decisions whose observation, action, target and all else are equal to the bit."""
+    holds: int
+    """Ticks at which the hand held, then and now; they are not among ``ticks``."""
     first_difference: str
     """The first tick and value that differ; empty if none does."""
     skipped: int
@@ -45,15 +47,14 @@ class ReplayReport:
 class LoggedDevices:
     """The devices as the log has them: each gives the message that the tick in hand names."""
 
-    def __init__(self, log: FlightLog) -> None:
+    def __init__(self, log: FlightLog, cameras: tuple[str, ...] = ()) -> None:
+        """``cameras``: those of the pose source, in its order."""
+        self._cameras = cameras
         self._messages: dict[tuple[str, int], HandState | MocapFrame] = {}
         self._images: dict[tuple[str, int], tuple[CameraFrame, Image]] = {}
         self._tick: ControlTick | None = None
         for received in log.messages("hand", "mocap"):
             self._messages[received.stream, received.message.seq] = cast(HandState | MocapFrame, received.message)
-
-    def load_images(self, log: FlightLog, cameras: tuple[str, ...]) -> None:
-        """Makes the images of some cameras available."""
         for received in log.messages(*cameras) if cameras else ():
             image = decode_image(received.stream, received.image, received.message.capture_ns)
             self._images[received.stream, received.message.seq] = (cast(CameraFrame, received.message), image)
@@ -72,7 +73,7 @@ class LoggedDevices:
 
     def image(self, camera: str, max_age: float) -> tuple[CameraFrame, Image]:
         """See ``CameraDriver``."""
-        seq = self._used.cameras[CAMERAS.index(camera)]
+        seq = self._used.cameras[self._cameras.index(camera)]
         if (camera, seq) not in self._images:
             raise StaleStream(f"the log lacks image {seq} of {camera}")
         return self._images[camera, seq]
@@ -100,14 +101,14 @@ def replay(path: Path, policy: Path | None = None) -> ReplayReport:
         policy: directory of the policy, if it has moved since.
 
     Raises:
-        ReplayRefused: if the log has no ticks or configuration, or another policy was flown.
+        ReplayRefused: if the log has no decision or configuration, or another policy was flown.
+        ArtefactError: if the policy is damaged.
     """
     log = read(path)
     controller = Controller(_flown(log, policy))
-    source = LoggedDevices(log)
-    source.load_images(log, controller.source.cameras)
+    source = LoggedDevices(log, controller.source.cameras)
     devices = Devices(source, source, source)
-    compared = identical = skipped = 0
+    compared = identical = holds = skipped = 0
     first_difference = ""
     following, expected = False, 0
     threads = torch.get_num_threads()
@@ -126,15 +127,20 @@ def replay(path: Path, policy: Path | None = None) -> ReplayReport:
                 skipped += 1
                 following = False
                 continue
+            if tick.decision is None and not difference:
+                holds += 1
+                continue
             compared += 1
             identical += not difference
             if difference and not first_difference:
                 first_difference = f"tick {tick.tick}: {difference}"
     finally:
         torch.set_num_threads(threads)
-    if not compared and not skipped:
-        raise ReplayRefused(f"{path} holds no control ticks")
-    return ReplayReport(compared, identical, first_difference, skipped, log.complete)
+    if not compared:
+        raise ReplayRefused(
+            f"{path} has no decision to compare: the hand held at {holds} ticks, {skipped} more lack their messages"
+        )
+    return ReplayReport(compared, identical, holds, first_difference, skipped, log.complete)
 
 
 def _flown(log: FlightLog, policy: Path | None) -> ControllerConfig:
@@ -148,7 +154,9 @@ def _flown(log: FlightLog, policy: Path | None) -> ControllerConfig:
         ) from error
     if policy is not None:
         config = replace(config, policy=str(policy))
-    found = weights_hash(Path(config.policy))
+    elif not Path(config.policy).is_dir():
+        raise ReplayRefused(f"the policy flown is not at {config.policy} any more; say where: policy=DIRECTORY")
+    found = artefact.load(Path(config.policy)).contract["sha256"][artefact.WEIGHTS]
     if found != flown:
         raise ReplayRefused(f"{config.policy} is not the policy that was flown: weights {found[:12]}, log {flown[:12]}")
     return config

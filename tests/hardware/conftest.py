@@ -18,7 +18,7 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     observation = ObservationContract(
         ("fingertip_pos", "object_pos", "object_quat", "goal_quat", "goal_rel_quat", "joint_pos", "joint_target")
     )
-    action = ActionContract(scale=0.1)
+    action = ActionContract(scale=0.5)
     actor = Actor(observation.size, action.size, action.bins, network, torch.Generator().manual_seed(0))
     directory = tmp_path_factory.mktemp("artefact") / "policy"
     artefact.save(directory, actor, observation, action, network, {})

@@ -1,0 +1,184 @@
+"""The control loop on messages made here: what makes it hold, how it goes on, and that replay comes out the same."""
+
+import time
+from pathlib import Path
+
+import cv2
+import msgspec
+import numpy as np
+import pytest
+import torch
+
+from hardware import flightlog
+from hardware.bus import Endpoints, HandshakeTimeout, Publisher, Received, Subscriber
+from hardware.clock import Wakeup, now_ns
+from hardware.controller import EPISODE, RESUME, Controller, ControllerConfig
+from hardware.drivers import Devices
+from hardware.flightlog import FlightLogWriter
+from hardware.loop import ControlLoop, LoopConfig
+from hardware.messages import (
+    BLOCK_RESET,
+    CameraFrame,
+    ControlTick,
+    Event,
+    HandState,
+    JointCommand,
+    Message,
+    MocapFrame,
+    Used,
+)
+from hardware.replay import LoggedDevices, ReplayRefused, ReplayReport, replay
+from policy import artefact
+from robot import rotation
+from robot.frames import Pose
+from robot.goal import DROP_DEPTH
+from tests.hardware.world import HAND, World
+
+
+def block(height: float, seed: int = 0) -> Pose:
+    """A block so far above the base's origin (-y is up), somehow turned."""
+    turned = rotation.random_uniform(1, torch.Generator().manual_seed(seed), torch.float64)[0]
+    return Pose(torch.tensor([0.0, -height, 0.32], dtype=torch.float64), turned)
+
+
+ON_HAND, FALLEN = block(0.05), block(-DROP_DEPTH - 0.01)
+
+
+class Bench:
+    """The ports of a rig whose block is put where a test wants it, a loop driving it, and a log of both."""
+
+    def __init__(self, policy: Path, directory: Path) -> None:
+        self.world = World(0)
+        self.world.block = ON_HAND
+        self.deaf = False
+        self.captured_ns: int | None = None
+        self._seq = self._obeyed_ns = 0
+        self._path = directory / "flight.mcap"
+        config = ControllerConfig(policy=str(policy))
+        loaded = artefact.load(policy)
+        metadata = {
+            "configuration": {"deploy": msgspec.json.encode(config).decode()},
+            "policy": {"sha256": loaded.contract["sha256"][artefact.WEIGHTS]},
+        }
+        self._log = FlightLogWriter(self._path, metadata)
+        endpoints = Endpoints.ipc(directory)
+        self.events, out = Publisher(endpoints.hand, "rig"), Publisher(endpoints.control, "loop")
+        self._ticks = Subscriber([endpoints.control], ["tick"])
+        self.controller = Controller(config)
+        loop = LoopConfig(endpoints, config, str(directory / "loop.json"), start_timeout=0.3)
+        self.loop = ControlLoop(loop, self.controller, Devices(self, self, self), out)
+        self.events.wait_for_subscribers(["event"], 2.0)
+        out.wait_for_subscribers(["tick"], 2.0)
+
+    def state(self, max_age: float) -> HandState:
+        state = msgspec.structs.replace(HAND, seq=self._seq, capture_ns=self._now(), obeyed_ns=self._obeyed_ns)
+        self._add("hand", state)
+        return state
+
+    def frame(self, max_age: float) -> MocapFrame:
+        frame = msgspec.structs.replace(self.world.frame(), seq=self._seq, capture_ns=self._now())
+        self._add("mocap", frame)
+        return frame
+
+    def image(self, camera: str, max_age: float):
+        raise NotImplementedError
+
+    def send(self, command: JointCommand) -> None:
+        if not self.deaf:
+            self._obeyed_ns = command.capture_ns
+
+    def tick(self) -> ControlTick:
+        self._seq += 1
+        self.loop.tick(Wakeup(now_ns(), 0, 0))
+        received = self._ticks.next(1.0)
+        assert received is not None and isinstance(received.message, ControlTick)
+        self._log.add(received)
+        return received.message
+
+    def replay(self) -> ReplayReport:
+        self._log.finish({})
+        return replay(self._path)
+
+    def _now(self) -> int:
+        return self.captured_ns or now_ns()
+
+    def _add(self, stream: str, message: Message) -> None:
+        self._log.add(Received(stream, message, now_ns()))
+
+
+@pytest.fixture
+def bench(policy: Path, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    return Bench(policy, tmp_path_factory.mktemp("bench"))
+
+
+def test_the_loop_itself_sees_that_the_block_has_dropped(bench: Bench) -> None:
+    assert [bench.tick().start for _ in range(3)] == [EPISODE, "", ""]
+    bench.world.block = FALLEN
+    for _ in range(3):
+        tick = bench.tick()
+        assert (tick.mode, tick.reason) == ("hold", "the block has dropped")
+    bench.world.block = block(0.05, seed=1)
+    ticks = [bench.tick(), bench.tick()]
+    assert [(tick.mode, tick.start, tick.episode) for tick in ticks] == [("active", EPISODE, 1), ("active", "", 1)]
+    report = bench.replay()
+    assert (report.ticks, report.identical, report.holds) == (5, 5, 3), report.first_difference
+
+
+def test_what_was_seen_before_the_block_was_laid_back_does_not_count(bench: Bench) -> None:
+    bench.tick()
+    bench.captured_ns = now_ns()
+    bench.events.send("event", Event(capture_ns=now_ns(), kind=BLOCK_RESET))
+    time.sleep(0.05)
+    before = bench.tick()
+    assert before.mode == "hold" and "moved after the devices last saw it" in before.reason
+    bench.captured_ns = None
+    bench.world.block = block(0.05, seed=1)
+    after = bench.tick()
+    assert (after.mode, after.start, after.episode) == ("active", EPISODE, 1)
+    assert after.decision is not None and not after.decision.reached
+    report = bench.replay()
+    assert (report.ticks, report.identical, report.holds) == (2, 2, 1), report.first_difference
+
+
+def test_a_policy_that_answers_with_nan_makes_the_hand_hold(bench: Bench) -> None:
+    bench.tick()
+    weights = {name: value.clone() for name, value in bench.controller.runtime.actor.state_dict().items()}
+    for value in bench.controller.runtime.actor.parameters():
+        value.data.fill_(float("nan"))
+    tick = bench.tick()
+    assert tick.mode == "hold" and "not finite" in tick.reason
+    bench.controller.runtime.actor.load_state_dict(weights)
+    after = bench.tick()
+    assert (after.mode, after.start) == ("active", RESUME)
+    report = bench.replay()  # with sound weights, today's controller acts where that one held
+    assert (report.ticks, report.identical, report.holds) == (3, 2, 0)
+    assert report.first_difference.startswith("tick 1: the log holds")
+
+
+def test_a_log_without_a_decision_is_no_success(bench: Bench) -> None:
+    bench.world.block = FALLEN
+    for _ in range(3):
+        bench.tick()
+    with pytest.raises(ReplayRefused, match="no decision to compare: the hand held at 3 ticks"):
+        bench.replay()
+
+
+def test_the_loop_does_not_start_on_a_hand_that_does_not_obey(bench: Bench) -> None:
+    bench.loop.wait_for_devices()
+    bench.deaf = True
+    with pytest.raises(HandshakeTimeout, match=r"has carried out no command in 0\.3 s"):
+        bench.loop.wait_for_devices()
+
+
+def test_images_are_found_in_the_order_of_the_pose_source(tmp_path: Path) -> None:
+    log = FlightLogWriter(tmp_path / "flight.mcap", {})
+    for camera, seq, value in (("camera0", 9, 10), ("camera2", 4, 200)):
+        _, encoded = cv2.imencode(".jpg", np.full((16, 16, 3), value, np.uint8))
+        header = CameraFrame(capture_ns=0, seq=seq, width=16, height=16)
+        log.add(Received(camera, header, 0, encoded.tobytes()))
+    log.finish({})
+    devices = LoggedDevices(flightlog.read(tmp_path / "flight.mcap"), cameras=("camera2", "camera0"))
+    devices.seek(ControlTick(capture_ns=0, tick=0, episode=0, mode="active", used=Used(0, 0, cameras=(4, 9))))
+    for camera, seq, value in (("camera0", 9, 10), ("camera2", 4, 200)):
+        header, image = devices.image(camera, 1.0)
+        assert header.seq == seq and abs(float(image.pixels.mean()) - value) < 2.0
