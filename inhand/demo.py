@@ -4,41 +4,49 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from hardware.deploy import DeployReport
-from hardware.replay import ReplayReport
-from inhand import report
-from inhand.config import load
-from inhand.deploy import DeployJob, run_deployment
-from inhand.doctor import examine
-from inhand.evaluate import EvalJob, run_evaluation
-from inhand.replay import ReplayJob, run_replay
-from inhand.train import TrainJob, run_training
-from policy.evaluate import Evaluation
-from policy.train import TrainResult
+from inhand import doctor, report
+
+if TYPE_CHECKING:
+    from hardware.deploy import DeployReport
+    from hardware.replay import ReplayReport
+    from policy.evaluate import Evaluation
+    from policy.train import TrainResult
 
 DIRECTORY = Path("outputs/demo")
-TRAIN_MINUTES = 2.0
-TRAIN = ("train.steps=0", "train.num_envs=128", "train.horizon=20", "train.ppo.learning_rate=1e-3")
-"""Small roll-outs and large steps: what shows most after two minutes."""
 
-TRIALS = 32
-DEPLOY_SECONDS = 20.0
+
+@dataclass(frozen=True)
+class Size:
+    """How much of everything, as overrides of the verbs."""
+
+    train: tuple[str, ...] = (
+        "train.minutes=2",
+        "train.steps=0",
+        "train.num_envs=128",
+        "train.horizon=20",
+        "train.ppo.learning_rate=1e-3",
+    )
+    """Small roll-outs and large steps: what shows most after two minutes."""
+
+    evaluate: tuple[str, ...] = ("trials=32", "randomization=dactyl")
+    deploy: tuple[str, ...] = ("seconds=20",)
 
 
 @dataclass(frozen=True)
 class Demo:
     """What came of each part."""
 
-    training: TrainResult
-    evaluation: Evaluation
-    deployment: DeployReport
-    replay: ReplayReport
+    training: "TrainResult"
+    evaluation: "Evaluation"
+    deployment: "DeployReport"
+    replay: "ReplayReport"
 
 
 def main() -> int:
     """Runs everything; 1 if this machine cannot, or something did not work."""
-    problems = [finding for finding in examine() if finding.ok is False]
+    problems = [finding for finding in doctor.examine() if finding.ok is False]
     for finding in problems:
         print(f"{finding.topic}: {finding.name}: {finding.value}\n    to mend it: {finding.fix}", file=sys.stderr)
     if problems:
@@ -55,24 +63,34 @@ def main() -> int:
         ("flight.mp4", "the flight as the sensors saw it"),
     ):
         print(f"  {name:20} {what}")
-    worked = demo.deployment.status == 0 and 0 < demo.replay.ticks == demo.replay.identical
+    failed = demo.deployment.status or demo.deployment.failure
+    worked = not failed and 0 < demo.replay.ticks == demo.replay.identical
     return 0 if worked else 1
 
 
-def run(directory: Path) -> Demo:
+def run(directory: Path, size: Size = Size()) -> Demo:
     """The four parts, one after the other."""
-    train, policy, log = directory / "train", directory / "train/policy", directory / "deploy/flight.mcap"
-    _say(f"1/4 training with randomization for {TRAIN_MINUTES:g} minutes")
-    training = run_training(load("train", TrainJob, [f"run={train}", f"train.minutes={TRAIN_MINUTES}", *TRAIN]))
-    _say(f"2/4 evaluating over {TRIALS} trials, with the randomization it was trained under")
-    trials = [f"policy={policy}", f"trials={TRIALS}", "randomization=dactyl"]
-    evaluation = run_evaluation(load("eval", EvalJob, [*trials, f"video={directory / 'eval.mp4'}"]))
-    _say(f"3/4 deploying on the virtual rig for {DEPLOY_SECONDS:g} s")
-    flight = [f"policy={policy}", f"directory={directory / 'deploy'}", f"seconds={DEPLOY_SECONDS}"]
-    deployment = run_deployment(load("deploy", DeployJob, flight))
+    # not sooner: where something is missing they cannot be imported, and the doctor says what
+    from inhand import deploy, evaluate, replay, train
+    from inhand.config import load
+
+    policy, log = directory / "train/policy", directory / "deploy/flight.mcap"
+    trial, flight = directory / "eval.mp4", directory / "flight.mp4"
+
+    _say("1/4 training with randomization", size.train)
+    training = train.run_training(load("train", train.TrainJob, [f"run={directory / 'train'}", *size.train]))
+    _say("2/4 evaluating", size.evaluate)
+    trials = load("eval", evaluate.EvalJob, [f"policy={policy}", f"video={trial}", *size.evaluate])
+    evaluation, clip = evaluate.run_evaluation(trials)
+    assert clip is not None
+    evaluate.draw(clip, trial)
+    _say("3/4 deploying on the virtual rig", size.deploy)
+    job = load("deploy", deploy.DeployJob, [f"policy={policy}", f"directory={log.parent}", *size.deploy])
+    deployment = deploy.run_deployment(job)
     _say("4/4 replaying the flight log")
-    replay = run_replay(load("replay", ReplayJob, [f"log={log}", f"video={directory / 'flight.mp4'}"]))
-    return Demo(training, evaluation, deployment, replay)
+    comparison = replay.run_replay(load("replay", replay.ReplayJob, [f"log={log}"]))
+    replay.draw(log, flight)
+    return Demo(training, evaluation, deployment, comparison)
 
 
 def rows(demo: Demo) -> list[dict[str, object]]:
@@ -99,8 +117,8 @@ def rows(demo: Demo) -> list[dict[str, object]]:
     return [{"": name, "measured": value} for name, value in figures.items()]
 
 
-def _say(text: str) -> None:
-    report.console().print(f"\n[{text}]")
+def _say(what: str, overrides: tuple[str, ...] = ()) -> None:
+    report.console().print(f"\n[{what}] {' '.join(overrides)}")
 
 
 if __name__ == "__main__":

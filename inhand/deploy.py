@@ -27,19 +27,19 @@ class DeployJob(DeployConfig):
 
 
 def run(job: DeployJob) -> int:
-    """Deploys, prints the report and, with ``out``, writes it as JSON; 1 if a process of the bridge failed."""
+    """Deploys, prints the report and, with ``out``, writes it as JSON; 1 if anything failed."""
     result = run_deployment(job)
     show(result)
     if job.out is not None:
         report.write_json(job.out, result)
     if result.failure:
         print(result.failure)
-    return 1 if result.status else 0
+    return 1 if result.status or result.failure else 0
 
 
 def run_deployment(job: DeployConfig) -> DeployReport:
     """Runs the policy on the rig for the time asked for."""
-    # the processes of the bridge have a working directory of their own, and the log outlives this one
+    # the report and the flight log name these paths, and are read from other working directories too
     absolute = {name: str(Path(getattr(job, name)).resolve()) for name in ("policy", "directory")}
     return deploy(replace(job, **absolute))
 

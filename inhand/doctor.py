@@ -10,7 +10,7 @@ from inhand.probe import Finding
 
 
 @dataclass(frozen=True)
-class DoctorConfig:
+class DoctorJob:
     """What to examine and where to report."""
 
     out: str | None = None
@@ -20,7 +20,7 @@ class DoctorConfig:
         report.check_out(self.out)
 
 
-def doctor(config: DoctorConfig) -> int:
+def run(job: DoctorJob) -> int:
     """Examines this machine and prints what was found; 1 if the main job could not run on it."""
     findings = examine()
     problems = [each for each in findings if each.ok is False]
@@ -28,8 +28,8 @@ def doctor(config: DoctorConfig) -> int:
     for each in problems:
         print(f"{each.topic}: {each.name}: {each.value}\n    to mend it: {each.fix}")
     print("The main job cannot run here." if problems else "The main job can run here.")
-    if config.out is not None:
-        report.write_json(config.out, _document(findings))
+    if job.out is not None:
+        report.write_json(job.out, _document(findings))
     return 1 if problems else 0
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from omegaconf import MISSING
@@ -14,7 +15,9 @@ from robot.goal import GoalConfig
 from sim.env import ReorientEnv, TaskConfig
 from sim.reset import ResetConfig
 from sim.scene import SceneConfig
-from sim.video import RecordedEnv, write_video
+
+if TYPE_CHECKING:
+    from sim.video import Clip
 
 PLANT = "shadow"
 """Name of the plant in reports: our own model of the hand."""
@@ -49,7 +52,7 @@ class EvalJob:
     """CPU threads of the physics; 0 for all."""
 
     video: str | None = None
-    """File for a video of one trial."""
+    """File for a video of one trial, .mp4."""
 
     video_trial: int = 0
     """Which trial the video shows, from 0."""
@@ -63,26 +66,41 @@ class EvalJob:
         if not 0 <= self.video_trial < self.trials:
             raise ValueError(f"video_trial is {self.video_trial}; allowed: 0 to {self.trials - 1}")
         report.check_out(self.out)
+        report.check_out(self.video, "video", ".mp4")
 
 
 def run(job: EvalJob) -> None:
-    """Evaluates, prints a row as in D18's Table 3 and, with ``out``, writes it as JSON."""
-    result = run_evaluation(job)
+    """Evaluates, prints a row as in D18's Table 3; writes ``out`` as JSON and then, which may fail, draws ``video``."""
+    result, clip = run_evaluation(job)
     name = f"block, {job.goal.law} goals, randomization {job.randomization.name}"
     report.console().print(table({name: result}))
     if job.out is not None:
         report.write_json(job.out, result.as_json(PLANT, job.randomization.name, job.goal.law, job.policy))
+    if clip is not None:
+        draw(clip, Path(str(job.video)))
 
 
-def run_evaluation(job: EvalJob) -> Evaluation:
-    """Plays the trials; the task's observation and action are those of the policy's contracts."""
+def run_evaluation(job: EvalJob) -> "tuple[Evaluation, Clip | None]":
+    """Plays the trials; the task's observation and action are those of the policy's contracts.
+
+    Returns:
+        What came of it and, if ``job.video`` is asked for, the trial to draw.
+    """
     policy = PolicyRuntime.load(Path(job.policy))
     task = TaskConfig(goal=job.goal, scene=job.scene, reset=job.reset)
     task = replace(task, action=policy.action_contract, policy_observation=list(policy.policy_contract.names))
     arguments = (task, job.randomization, job.trials, job.seed, job.physics_threads)
-    env = RecordedEnv(*arguments, world=job.video_trial) if job.video else ReorientEnv(*arguments)
     generator = torch.Generator().manual_seed(job.seed) if job.sample else None
-    result = evaluate(policy, env, generator)
-    if isinstance(env, RecordedEnv):
-        write_video(Path(str(job.video)), env.clip)
-    return result
+    if job.video is None:
+        return evaluate(policy, ReorientEnv(*arguments), generator), None
+    from sim.video import RecordedEnv  # it loads what draws, which nothing else here needs
+
+    env = RecordedEnv(*arguments, world=job.video_trial)
+    return evaluate(policy, env, generator), env.clip
+
+
+def draw(clip: "Clip", video: Path) -> None:
+    """Draws a trial into a video."""
+    from sim.video import write_video
+
+    write_video(video, clip)

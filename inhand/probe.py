@@ -26,14 +26,17 @@ MIN_FREE_DISK = 2**30
 PROBE_TIMEOUT = 60.0
 """Seconds. A cold start of the GL driver compiles shaders, which takes a few."""
 
+PIP = ".venv/bin/pip install"
+"""As the Makefile sets the environment up."""
+
 DRIVERS = {
-    "motioncapture": ("OptiTrack, Vicon, Qualisys and VRPN motion capture", "pip install motioncapture"),
-    "qtm-rt": ("Qualisys motion capture, the maker's client", "pip install qtm-rt"),
-    "pypylon": ("Basler cameras", "pip install pypylon"),
-    "pyrealsense2": ("RealSense cameras", "pip install pyrealsense2"),
-    "dynamixel-sdk": ("hands on Dynamixel servos", "pip install dynamixel-sdk"),
+    "motioncapture": "OptiTrack, Vicon, Qualisys and VRPN motion capture",
+    "qtm-rt": "Qualisys motion capture, the maker's client",
+    "pypylon": "Basler cameras",
+    "pyrealsense2": "RealSense cameras",
+    "dynamixel-sdk": "hands on Dynamixel servos",
 }
-"""Optional drivers by the name of their distribution: what for, and how to install it."""
+"""Makers' kits for optional drivers, by the name of their distribution: what for."""
 
 RENDER = """
 import json, mujoco, numpy
@@ -76,7 +79,7 @@ def versions() -> Iterator[Finding]:
     for each in needed:
         if each.marker and not each.marker.evaluate({"extra": ""}):
             continue
-        fix = f"pip install '{each}'"
+        fix = f"{PIP} '{each}'"
         try:
             found = metadata.version(each.name)
         except metadata.PackageNotFoundError:
@@ -103,7 +106,7 @@ def machine() -> Iterator[Finding]:
 
 
 def compute() -> Iterator[Finding]:
-    """Where torch and Warp would compute."""
+    """Where torch would compute."""
     if importlib.util.find_spec("torch") is None:
         return
     import torch
@@ -112,8 +115,6 @@ def compute() -> Iterator[Finding]:
     devices = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     built = f"for CUDA {torch.version.cuda}" if torch.version.cuda else "without CUDA"
     yield Finding("compute", "GPU", ", ".join(devices) or f"none (torch is built {built})")
-    for name in ("warp-lang", "mujoco-warp"):
-        yield _optional("compute", name, "physics on the GPU", "pip install 'inhand[gpu]'")
 
 
 def rendering() -> Finding:
@@ -145,7 +146,7 @@ def rendering() -> Finding:
 
 def video() -> Finding:
     """Writes ten frames of H.264 and reads them back."""
-    fix = "pip install 'imageio[ffmpeg]'"
+    fix = f"{PIP} 'imageio[ffmpeg]'"
     try:
         import imageio.v3 as iio
         import numpy as np
@@ -162,7 +163,7 @@ def video() -> Finding:
 def messaging() -> Finding:
     """Sends one message through a ZeroMQ socket of the kind that the bridge uses."""
     if importlib.util.find_spec("zmq") is None:
-        return Finding("bridge", "ZeroMQ ipc", "pyzmq is missing", False, "pip install pyzmq")
+        return Finding("bridge", "ZeroMQ ipc", "pyzmq is missing", False, f"{PIP} pyzmq")
     import zmq
 
     try:
@@ -180,24 +181,20 @@ def messaging() -> Finding:
     except (OSError, zmq.ZMQError) as error:
         fix = f"let local sockets be made in {tempfile.gettempdir()}"
         return Finding("bridge", "ZeroMQ ipc", f"{type(error).__name__}: {error}", False, fix)
-    fix = "" if arrived else "pip install --force-reinstall pyzmq"
+    fix = "" if arrived else f"{PIP} --force-reinstall pyzmq"
     return Finding("bridge", "ZeroMQ ipc", f"libzmq {zmq.zmq_version()}", arrived, fix)
 
 
 def drivers() -> Iterator[Finding]:
     """The optional drivers of cameras, motion capture and hands."""
-    for name, (purpose, install) in DRIVERS.items():
-        yield _optional("drivers", name, purpose, install)
+    for name, purpose in DRIVERS.items():
+        try:
+            yield Finding("drivers", name, metadata.version(name))
+        except metadata.PackageNotFoundError:
+            yield Finding("drivers", name, f"not installed: {purpose}", None, f"{PIP} {name}")
     aravis = ctypes.util.find_library("aravis-0.8")
     fix = "" if aravis else "apt-get install libaravis-0.8-0"
     yield Finding("drivers", "aravis", aravis or "not installed: GenICam cameras", None, fix)
-
-
-def _optional(topic: str, distribution: str, purpose: str, install: str) -> Finding:
-    try:
-        return Finding(topic, distribution, metadata.version(distribution))
-    except metadata.PackageNotFoundError:
-        return Finding(topic, distribution, f"not installed: {purpose}", None, install)
 
 
 def _cpuinfo() -> tuple[str, set[str]]:

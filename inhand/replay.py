@@ -8,8 +8,6 @@ from omegaconf import MISSING
 
 from hardware.replay import ReplayReport, replay, trajectory
 from inhand import report
-from sim.puppet import Moment
-from sim.video import Clip, caption, write_video
 
 FRAME_RATE = 25.0
 
@@ -25,17 +23,22 @@ class ReplayJob:
     """Directory of the policy, if it has moved since the log was made."""
 
     video: str | None = None
-    """File for a video of what mocap and joint sensors saw."""
+    """File for a video of what mocap and joint sensors saw, .mp4."""
 
     out: str | None = None
     """File to write the comparison to, as JSON."""
 
     def __post_init__(self) -> None:
         report.check_out(self.out)
+        report.check_out(self.video, "video", ".mp4")
 
 
 def run(job: ReplayJob) -> int:
-    """Replays, prints the comparison and, with ``out``, writes it as JSON; 1 if an action differs."""
+    """Replays and prints the comparison; writes ``out`` as JSON and then, which may fail, draws ``video``.
+
+    Returns:
+        1 if an action differs.
+    """
     result = run_replay(job)
     print(f"replay: {result.identical} of {result.ticks} actions identical, {result.skipped} ticks not comparable")
     if not result.complete:
@@ -44,20 +47,21 @@ def run(job: ReplayJob) -> int:
         print(f"first difference: {result.first_difference}")
     if job.out is not None:
         report.write_json(job.out, result)
+    if job.video is not None:
+        draw(Path(job.log), Path(job.video))
     return 0 if result.identical == result.ticks else 1
 
 
 def run_replay(job: ReplayJob) -> ReplayReport:
-    """Compares, and draws the video if one is asked for."""
-    log = Path(job.log)
-    result = replay(log, Path(job.policy) if job.policy else None)
-    if job.video:
-        draw(log, Path(job.video))
-    return result
+    """Compares every action."""
+    return replay(Path(job.log), Path(job.policy) if job.policy else None)
 
 
 def draw(log: Path, video: Path) -> None:
     """Draws what the sensors saw into a video."""
+    from sim.puppet import Moment  # these load what draws, which nothing else here needs
+    from sim.video import Clip, caption, write_video
+
     seen = trajectory(log, FRAME_RATE)
     columns = (torch.from_numpy(c) for c in (seen.joint_pos, seen.object_pos, seen.object_quat, seen.goal_quat))
     moments = [Moment(*row) for row in zip(*columns, strict=True)]

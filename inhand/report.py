@@ -17,19 +17,26 @@ WIDTH = 120
 """Columns of a table that goes to a file or a pipe; on a terminal it takes the terminal's width."""
 
 
-def check_out(out: str | None) -> None:
-    """Makes sure, before any work is done, that a report can be written to ``out``; None is no report.
+def check_out(out: str | None, key: str = "out", suffix: str = "") -> None:
+    """Makes sure, before any work is done, that a file can be written to ``out``; None is no file.
+
+    Args:
+        out: path of the file.
+        key: key of the configuration that gave it.
+        suffix: how its name must end.
 
     Raises:
-        ValueError: if ``out`` is a directory or lies in none that can be written to.
+        ValueError: if ``out`` ends otherwise, is a directory, or lies in none that can be written to.
     """
     if out is None:
         return
     path = Path(out)
     if path.is_dir():
-        raise ValueError(f"out={out} is a directory; a file name is needed")
+        raise ValueError(f"{key}={out} is a directory; a file name is needed")
+    if not path.name.lower().endswith(suffix):
+        raise ValueError(f"{key}={out}: the name of the file must end in {suffix}")
     if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise ValueError(f"out={out}: {path.parent} is not a directory that can be written to")
+        raise ValueError(f"{key}={out}: {path.parent} is not a directory that can be written to")
 
 
 def console() -> Console:

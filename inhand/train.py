@@ -32,10 +32,17 @@ class TrainJob:
     randomization: RandomizationConfig = field(default_factory=RandomizationConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
 
+    out: str | None = None
+    """File to write the result to, as JSON."""
+
+    def __post_init__(self) -> None:
+        report.check_out(self.out)
+
 
 def run(job: TrainJob) -> int:
-    """Trains, exports the policy and prints what came of it."""
+    """Trains, exports the policy, prints what came of it and, with ``out``, writes it as JSON."""
     result = run_training(job)
+    policy = str(Path(job.run) / "policy")
     report.show(
         "training",
         [
@@ -44,10 +51,13 @@ def run(job: TrainJob) -> int:
                 "steps/s": result.steps_per_second,
                 "simulated years/h": result.years_per_hour,
                 "successes per episode": result.successes,
-                "policy": str(Path(job.run) / "policy"),
+                "policy": policy,
             }
         ],
     )
+    if job.out is not None:
+        figures = {name: value for name, value in vars(result).items() if name != "actor"}
+        report.write_json(job.out, figures | {"policy": policy})
     return 130 if result.interrupted else 0
 
 

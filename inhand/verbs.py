@@ -64,7 +64,7 @@ VERBS = {
     ),
     "doctor": Verb(
         help="what this machine can do, and what to install where the main job could not run",
-        function="inhand.doctor:doctor",
+        function="inhand.doctor:run",
         example="inhand doctor out=doctor.json",
     ),
 }
@@ -74,6 +74,7 @@ USER_ERRORS = (
     "builtins.OSError",
     "policy.artefact.ArtefactError",
     "policy.checkpoint.CheckpointError",
+    "policy.runtime.NotFinite",
     "vision.estimator.VisionUnavailable",
 )
 """Errors of the user or of the world, not of the program, with their subclasses: they end in one line and status 1."""

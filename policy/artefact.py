@@ -99,7 +99,7 @@ def save(
         "recurrent_state": {"shape": [2, "n", actor.trunk.state_width], "initial": 0.0, "parts": ["hidden", "cell"]},
         "hand": {"name": HAND, "model_hash": model_hash()},
         "software": _software(),
-        "git": _git_hash(ROOT),
+        "git": git_hash(),
         "training": dict(training),
         "sha256": {name: _sha256(partial / name) for name in (WEIGHTS, GOLDEN)},
     }
@@ -157,13 +157,19 @@ def load(directory: Path) -> Artefact:
     return Artefact(actor, policy_contract, action_contract, contract, _check_golden(directory, actor))
 
 
-def weights_hash(directory: Path) -> str:
-    """Fingerprint (SHA-256, hexadecimal) of an artefact's weights, by which a flight log names its policy.
+def git_hash(root: Path = ROOT) -> str | None:
+    """The commit of the source tree ``root``, marked if files differ from it; None if it is no repository."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    # an installed copy may lie in an environment within somebody else's repository
+    environment = os.environ | {"GIT_CEILING_DIRECTORIES": str(root.parent)}
+    try:
+        result = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return result.stdout.strip()
 
-    Raises:
-        FileNotFoundError: if there are none.
-    """
-    return _sha256(directory / WEIGHTS)
+
+_git_hash = git_hash
 
 
 def _beside(directory: Path, what: str) -> Path:
@@ -240,18 +246,6 @@ def _software() -> dict[str, str | None]:
         except metadata.PackageNotFoundError:
             versions[package] = None
     return versions
-
-
-def _git_hash(root: Path) -> str | None:
-    """The commit of the source tree ``root``, marked if files differ from it; None if it is no repository."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    # an installed copy may lie in an environment within somebody else's repository
-    environment = os.environ | {"GIT_CEILING_DIRECTORIES": str(root.parent)}
-    try:
-        result = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return result.stdout.strip()
 
 
 def _sha256(path: Path) -> str:

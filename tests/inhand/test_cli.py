@@ -88,6 +88,12 @@ def test_help_imports_nothing_slow() -> None:
     assert {"torch", "mujoco", "hydra", "numpy", "rich"}.isdisjoint(run.stdout.split())
 
 
+def test_only_a_video_needs_what_draws() -> None:
+    code = "import sys; from inhand.verbs import VERBS; [v.load() for v in VERBS.values()]; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert {"sim.camera", "sim.video", "imageio"}.isdisjoint(run.stdout.split())
+
+
 def test_help_of_a_verb_explains_its_keys(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["turn", "--help"]) == 0
     text = capsys.readouterr().out
@@ -142,6 +148,9 @@ def test_hydra_prints_the_configuration(capsys: pytest.CaptureFixture[str]) -> N
         (["turn"], "log is missing; give it as log=VALUE"),
         (["doctor", "quick"], "'quick' is not of the form key=value"),
         (["doctor", "out=/nowhere/at/all.json"], "/nowhere/at is not a directory"),
+        (["train", "out=/nowhere/at/all.json"], "out=/nowhere/at/all.json: /nowhere/at is not a directory"),
+        (["eval", "policy", "video=trial.gif"], "video=trial.gif: the name of the file must end in .mp4"),
+        (["replay", "log", "video=/nowhere/at/all.mp4"], "video=/nowhere/at/all.mp4: /nowhere/at is not a directory"),
     ],
 )
 def test_a_wrong_command_line_ends_in_one_line(

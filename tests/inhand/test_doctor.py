@@ -34,3 +34,8 @@ def test_too_little_disk_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     (disk,) = [each for each in probe.machine() if each.ok is False]
     assert disk.name == "disk free here"
     assert "free 1099511627776 GiB" in disk.fix
+
+
+def test_advice_names_the_environment_that_make_sets_up() -> None:
+    for finding in probe.drivers():
+        assert not finding.fix or finding.fix.startswith((".venv/bin/pip install ", "apt-get install "))

@@ -40,6 +40,12 @@ def test_a_report_that_could_not_be_written_is_refused_before_the_work(tmp_path:
         report.check_out(str(tmp_path / "missing" / "new.json"))
 
 
+def test_a_file_of_another_kind_is_refused_before_the_work(tmp_path: Path) -> None:
+    report.check_out(str(tmp_path / "new.MP4"), "video", ".mp4")
+    with pytest.raises(ValueError, match=r"video=.*new\.avi: the name of the file must end in \.mp4"):
+        report.check_out(str(tmp_path / "new.avi"), "video", ".mp4")
+
+
 def test_the_table_shows_every_value(capsys: pytest.CaptureFixture[str]) -> None:
     report.show(
         "Speed", [{"what": "steps/s", "value": 1234.5678, "kept": True}, {"what": "[x]", "value": 2, "kept": None}]

@@ -1,6 +1,7 @@
 """The verbs as a user runs them, small: training that is killed and resumed, then evaluation, deployment and replay."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -10,6 +11,10 @@ from pathlib import Path
 import pytest
 
 from hardware import flightlog
+from hardware.deploy import DeployReport
+from hardware.recorder import RecorderReport
+from hardware.statistics import LoopReport
+from inhand import deploy
 from policy.progress import read_progress
 
 TINY = [
@@ -24,7 +29,8 @@ TINY = [
 
 
 def inhand(*arguments: str, status: int = 0) -> str:
-    done = subprocess.run([sys.executable, "-m", "inhand.cli", *arguments], capture_output=True, text=True, timeout=240)
+    command = [sys.executable, "-m", "inhand.cli", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == status, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done.stdout + done.stderr
@@ -44,7 +50,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     process.wait()
     killed_at = int(read_progress(directory)[-1]["update"] or 0)
     steps = (killed_at + 4) * 8 * 20
-    inhand("train", f"run={directory}", f"train.steps={steps}", "resume=true", "train.checkpoint_minutes=0.01", *TINY)
+    settings = [f"run={directory}", f"train.steps={steps}", "train.checkpoint_minutes=0.01", *TINY]
+    inhand("train", "resume=true", f"out={directory / 'result.json'}", *settings)
     updates = [int(row["update"] or 0) for row in read_progress(directory)]
     assert updates == list(range(1, killed_at + 5))  # each update once, none lost
     return directory
@@ -55,6 +62,10 @@ def test_a_killed_run_resumes_and_exports_a_policy(run: Path):
     assert (run / "curve.png").stat().st_size > 5000
     contract = json.loads((run / "policy" / "contract.json").read_text())
     assert contract["training"]["randomization"]["name"] == "dactyl"
+    result = json.loads((run / "result.json").read_text())
+    assert result["control_steps"] == contract["training"]["control_steps"]
+    assert result["policy"] == str(run / "policy")
+    assert result["steps_per_second"] > 0.0 and not result["interrupted"]
 
 
 def test_an_existing_run_is_not_started_over(run: Path):
@@ -78,6 +89,22 @@ def test_evaluation_writes_its_json_and_a_video(run: Path, tmp_path: Path):
     assert result["trials"] == len(result["successes"]) == 4
     assert (result["plant"], result["randomization"], result["goal_law"]) == ("shadow", "none", "face_up")
     assert _frames(video) > 5
+
+
+def test_a_result_is_written_even_if_its_video_cannot_be_drawn(run: Path, tmp_path: Path):
+    out = tmp_path / "eval.json"
+    arguments = [str(run / "policy"), "trials=1", "goal.time_limit=1", f"out={out}", f"video={tmp_path / 'trial.mp4'}"]
+    no_driver = os.environ | {"MUJOCO_GL": "egl", "__EGL_VENDOR_LIBRARY_FILENAMES": "/nonexistent"}
+    done = subprocess.run([sys.executable, "-m", "inhand.cli", "eval", *arguments], env=no_driver, capture_output=True)
+    assert done.returncode != 0
+    assert json.loads(out.read_text())["trials"] == 1
+
+
+def test_a_deployment_with_a_failure_has_failed(monkeypatch: pytest.MonkeyPatch):
+    loop = LoopReport(stopped="killed")
+    result = DeployReport("flight.mcap", 0, "the rig fell silent", loop, RecorderReport({}, {}, {}))
+    monkeypatch.setattr(deploy, "run_deployment", lambda job: result)
+    assert deploy.run(deploy.DeployJob(policy="policy")) == 1
 
 
 def test_deployment_leaves_a_log_that_replays_to_the_bit(run: Path, tmp_path: Path):

@@ -175,15 +175,8 @@ def test_the_commit_is_that_of_the_source_tree_and_of_no_repository_around_it(tm
     git("add", "a")
     git("commit", "-m", "a")
     commit = git("rev-parse", "HEAD").strip()
-    assert artefact._git_hash(tmp_path) == commit
+    assert artefact.git_hash(tmp_path) == commit
     (tmp_path / "a").write_text("b")
-    assert artefact._git_hash(tmp_path) == f"{commit}-dirty"
+    assert artefact.git_hash(tmp_path) == f"{commit}-dirty"
     (tmp_path / "site-packages").mkdir()
-    assert artefact._git_hash(tmp_path / "site-packages") is None
-
-
-def test_the_weights_have_a_fingerprint(saved):
-    assert (
-        artefact.weights_hash(saved)
-        == json.loads((saved / "contract.json").read_text())["sha256"]["weights.safetensors"]
-    )
+    assert artefact.git_hash(tmp_path / "site-packages") is None
