@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from policy.progress import HOURS_PER_YEAR
 from sim.env import ReorientEnv
 
 if TYPE_CHECKING:
     from inhand.bench import BenchJob
 
-HOURS_PER_YEAR = 8766.0
 DACTYL_YEARS_PER_CORE_HOUR = 2.0 / 6144
 """D18 §4.3: about two simulated years per hour on 6,144 cores."""
 

@@ -20,8 +20,8 @@ class BenchJob:
     """
 
     suite: str = "sim"
-    """``sim``: the environment against bare ``mujoco.batch``; ``policy``: inference for one hand, and an update;
-    ``bridge``: one message over the bridge."""
+    """``sim``: the environment against bare ``mujoco.batch``; ``policy``: inference for one hand, and how fast
+    PPO learns; ``bridge``: one message over the bridge."""
 
     seconds: float = 10.0
     """How long each figure is measured, about."""

@@ -6,9 +6,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from policy.progress import read_progress
+from policy.progress import HOURS_PER_YEAR, read_progress
 
-UNITS = (("years", 8766.0), ("days", 24.0), ("hours", 1.0), ("minutes", 1.0 / 60.0))
+UNITS = (("years", HOURS_PER_YEAR), ("days", 24.0), ("hours", 1.0), ("minutes", 1.0 / 60.0))
 """Units of simulated time and their lengths in hours, longest first."""
 
 

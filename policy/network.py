@@ -17,7 +17,7 @@ BATCH_MULTIPLE = 32
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """Sizes of the actor and of the critic.
+    """Sizes of the actor and of the critic; ``inhand/conf/network/`` names some.
 
     Raises:
         ValueError: if a size is not positive.
@@ -39,13 +39,6 @@ class NetworkConfig:
         for name in ("hidden", "lstm"):
             if getattr(self, name) < 1:
                 raise ValueError(f"network {name} is {getattr(self, name)}; it must be positive")
-
-
-SMALL = NetworkConfig()
-"""Learns on a few CPU cores."""
-
-DACTYL = NetworkConfig(hidden=1024, lstm=512)
-"""The network of D18: 3.28 M parameters in the actor, 3.24 M in the critic."""
 
 
 class Trunk(nn.Module):

@@ -9,6 +9,8 @@ from torch.utils.tensorboard import SummaryWriter
 Row = dict[str, float | int | None]
 
 FILE = "progress.jsonl"
+HOURS_PER_YEAR = 8766.0
+"""Of simulated time; Julian."""
 
 
 def read_progress(run_dir: Path) -> list[Row]:

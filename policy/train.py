@@ -15,12 +15,10 @@ from policy.episodes import EpisodeStatistics
 from policy.interrupt import InterruptRequest
 from policy.network import Actor, Critic
 from policy.ppo import PPO
-from policy.progress import ProgressWriter, Row
+from policy.progress import HOURS_PER_YEAR, ProgressWriter, Row
 from policy.rollout import Collector
 from policy.train_config import RESUMABLE, TrainConfig
 from sim.vector_env import VectorEnv
-
-SECONDS_PER_YEAR = 8766 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -141,7 +139,7 @@ def _loop(
 
 
 def _years(control_steps: float, period: float) -> float:
-    return control_steps * period / SECONDS_PER_YEAR
+    return control_steps * period / 3600.0 / HOURS_PER_YEAR
 
 
 class _Run:

@@ -27,10 +27,11 @@ class TrainConfig:
     """Control steps of a roll-out, a multiple of ``ppo.chunk``."""
 
     steps: int = 50_000_000
-    """Ends after so many control steps over all worlds; 0 for no limit."""
+    """Ends after so many control steps over all worlds, or after ``minutes``, whichever comes first; 0 for no limit."""
 
     minutes: float = 0.0
-    """Ends after so much time, sessions before a resume included; 0 for no limit."""
+    """Ends after so much time, sessions before a resume included, or after ``steps``, whichever comes first; 0 for no
+    limit. For a run of a given time set ``steps=0``."""
 
     checkpoint_minutes: float = 1.0
     """Time between two checkpoints; one is always written at the end."""

@@ -1,11 +1,15 @@
 """The recurrent networks: one pass over a sequence is the same as step by step, whatever resets lie in it."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 
-from policy.network import DACTYL, SMALL, Actor, Critic, NetworkConfig, Trunk
+import inhand
+from policy.network import Actor, Critic, NetworkConfig, Trunk
 
 
 def trunk(memory: bool = True) -> Trunk:
@@ -49,8 +53,10 @@ def test_gradients_do_not_reach_over_an_episodes_start():
 
 def test_dactyl_has_the_published_number_of_parameters():
     generator = torch.Generator()
+    preset = OmegaConf.load(Path(inhand.__file__).parent / "conf" / "network" / "dactyl.yaml")
+    network = NetworkConfig(hidden=preset.hidden, lstm=preset.lstm)
     # D18 Table 2: 22 inputs of the policy, 85 of the value; sizes as facts of D18 D.1
-    actor, critic = Actor(22, 20, 11, DACTYL, generator), Critic(85, DACTYL, generator)
+    actor, critic = Actor(22, 20, 11, network, generator), Critic(85, network, generator)
     assert sum(p.numel() for p in actor.parameters()) == pytest.approx(3.28e6, rel=2e-3)
     assert sum(p.numel() for p in critic.parameters()) == pytest.approx(3.24e6, rel=2e-3)
 
@@ -58,7 +64,7 @@ def test_dactyl_has_the_published_number_of_parameters():
 def test_weights_come_from_the_generator_alone():
     def weights(seed: int) -> torch.Tensor:
         torch.rand(1)
-        actor = Actor(5, 20, 11, SMALL, torch.Generator().manual_seed(seed))
+        actor = Actor(5, 20, 11, NetworkConfig(), torch.Generator().manual_seed(seed))
         return torch.cat([p.flatten() for p in actor.parameters()])
 
     assert torch.equal(weights(1), weights(1))
@@ -66,13 +72,13 @@ def test_weights_come_from_the_generator_alone():
 
 
 def test_an_untrained_actor_explores_evenly():
-    actor = Actor(5, 20, 11, SMALL, torch.Generator().manual_seed(0))
+    actor = Actor(5, 20, 11, NetworkConfig(), torch.Generator().manual_seed(0))
     logits, _ = actor.step(torch.randn(64, 5), actor.initial_state(64))
     assert logits.softmax(dim=1).sub(1 / 11).abs().max() < 0.01
 
 
 def test_the_critic_speaks_in_units_of_reward():
-    critic = Critic(5, SMALL, torch.Generator().manual_seed(0))
+    critic = Critic(5, NetworkConfig(), torch.Generator().manual_seed(0))
     observation, state, starts = torch.randn(1, 8, 5), critic.initial_state(8), torch.ones(1, 8, dtype=torch.bool)
     critic.normalizer.update(torch.randn(1000, 1) * 30.0 - 12.0)
     normalized = critic.sequence(observation, state, starts)[0]

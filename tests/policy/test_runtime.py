@@ -4,14 +4,14 @@ import grimp
 import pytest
 import torch
 
-from policy.network import SMALL, Actor
+from policy.network import Actor, NetworkConfig
 from policy.runtime import NotFinite, PolicyRuntime
 from robot.action import ActionContract
 from tests.policy.toy import POLICY
 
 
 def runtime() -> PolicyRuntime:
-    actor = Actor(POLICY.size, 20, 11, SMALL, torch.Generator().manual_seed(0))
+    actor = Actor(POLICY.size, 20, 11, NetworkConfig(), torch.Generator().manual_seed(0))
     actor.head.weight.data *= 100.0
     return PolicyRuntime(actor, POLICY, ActionContract())
 

@@ -1,0 +1,25 @@
+"""Every suite of the benchmark measures and writes what it promises."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from inhand import cli
+from inhand.bench import SUITES
+
+PROMISED = {
+    "sim": {"control_steps_per_s", "sim_years_per_hour", "x_batch"},
+    "policy": {"small_inference_p50_ms", "dactyl_inference_p99_ms", "update_samples_per_s"},
+    "bridge": {"hop_p50_us", "hop_p99_us", "messages"},
+}
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_a_suite_writes_its_figures(suite: str, tmp_path: Path) -> None:
+    out = tmp_path / "bench.json"
+    assert cli.main(["bench", suite, "seconds=0.2", "num_envs=8", "threads=1", f"out={out}"]) == 0
+    figures = json.loads(out.read_text())
+    assert figures["suite"] == suite
+    assert figures["machine"]["processor"]
+    assert all(figures[name] > 0.0 for name in PROMISED[suite])
