@@ -1,5 +1,6 @@
 """The wire and the bus."""
 
+import socket
 import string
 import time
 from pathlib import Path
@@ -128,6 +129,44 @@ def test_gaps_are_counted_per_source_and_restarts_are_no_gap(address: str) -> No
     sub.close()
 
 
+def test_a_subscriber_that_was_there_first_counts_losses_from_the_start(address: str) -> None:
+    raw = zmq.Context.instance().socket(zmq.XPUB)
+    raw.bind(address)
+    first, late = (Subscriber([address], ["event"], from_start=start) for start in (True, False))
+    time.sleep(0.1)
+    event = Event(capture_ns=now_ns(), kind="x", seq=20, source="a")
+    raw.send_multipart([b"event", msgspec.msgpack.encode(event)])
+    assert first.next(1.0) is not None and late.next(1.0) is not None
+    assert (first.dropped, late.dropped) == ({"event": 20}, {"event": 0})
+    raw.close(linger=0)
+    first.close()
+    late.close()
+
+
+def test_a_stamp_of_another_clock_is_not_fresh(address: str) -> None:
+    out, sub = Publisher(address, "loop"), Subscriber([address], ["command"])
+    out.wait_for_subscribers(["command"], 2.0)
+    out.send("command", JointCommand(capture_ns=now_ns() + 3_600 * 10**9, tick=0, target=None))
+    time.sleep(0.05)
+    with pytest.raises(StaleStream, match=r"stream command was captured 3599\.\d+ s in the future: the clocks differ"):
+        sub.latest("command", 1.0)
+    out.close()
+    sub.close()
+
+
+@pytest.mark.parametrize("transport", ["ipc", "tcp"])
+def test_an_address_in_use_is_named(transport: str, address: str) -> None:
+    if transport == "tcp":
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+    out = Publisher(address, "rig")
+    with pytest.raises(OSError, match=f"{address} of rig is in use: does another rig run"):
+        Publisher(address, "rig")
+    out.close()
+    with pytest.raises(OSError, match="no-such-device"):
+        Publisher("tcp://no-such-device:5610", "rig")
+
+
 def test_a_full_queue_drops_and_the_loss_is_counted(address: str) -> None:
     out, sub = Publisher(address, "loop"), Subscriber([address], ["truth"], queue=10)
     out.wait_for_subscribers(["truth"], 2.0)
@@ -171,7 +210,9 @@ def test_nobody_listening_is_an_error(address: str) -> None:
     out.close()
 
 
-@pytest.mark.parametrize("address", ["tcp:/127.0.0.1", "inproc://x", "ipc://", "127.0.0.1:80"])
+@pytest.mark.parametrize(
+    "address", ["tcp:/127.0.0.1", "inproc://x", "ipc://", "127.0.0.1:80", "tcp://localhost", "tcp://127.0.0.1:99999"]
+)
 def test_wrong_addresses_are_named(address: str) -> None:
     with pytest.raises(ValueError, match="endpoint hand"):
         check_address("hand", address)

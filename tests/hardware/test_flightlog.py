@@ -1,6 +1,7 @@
 """The flight log: foreign readers, crashes."""
 
 import json
+import re
 import signal
 import struct
 import subprocess
@@ -130,6 +131,18 @@ def test_a_killed_recorder_loses_at_most_a_quarter_second(recording: Recording) 
     assert not log.complete
     assert len(list(log.messages("command"))) == len(times)
     assert log.metadata["clock"]["bridge"] == "CLOCK_MONOTONIC"
+
+
+def test_the_documentation_says_how_to_read_an_unfinished_log(recording: Recording) -> None:
+    recording.feed(0.5)
+    recording.end(signal.SIGKILL)
+    document = Path(flightlog.__file__).parents[1] / "docs" / "deployment.md"
+    (code,) = re.findall(r"```python\n(.*?)```", document.read_text(), re.DOTALL)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=recording.path.parent, capture_output=True, text=True, check=True
+    )
+    messages = list(flightlog.read(recording.path).messages())
+    assert len(done.stdout.splitlines()) == len(messages) > 20
 
 
 def test_a_recorder_that_is_told_to_stop_loses_nothing(recording: Recording) -> None:
