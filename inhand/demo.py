@@ -71,8 +71,10 @@ def main() -> int:
 def run(directory: Path, size: Size = Size()) -> Demo:
     """The four parts, one after the other."""
     # not sooner: where something is missing they cannot be imported, and the doctor says what
-    from inhand import deploy, evaluate, replay, train
+    from hardware.deploy import deploy
+    from inhand import evaluate, replay, train
     from inhand.config import load
+    from inhand.deploy import DeployJob
 
     policy, log = directory / "train/policy", directory / "deploy/flight.mcap"
     trial, flight = directory / "eval.mp4", directory / "flight.mp4"
@@ -85,8 +87,7 @@ def run(directory: Path, size: Size = Size()) -> Demo:
     assert clip is not None
     evaluate.draw(clip, trial)
     _say("3/4 deploying on the virtual rig", size.deploy)
-    job = load("deploy", deploy.DeployJob, [f"policy={policy}", f"directory={log.parent}", *size.deploy])
-    deployment = deploy.run_deployment(job)
+    deployment = deploy(load("deploy", DeployJob, [f"policy={policy}", f"directory={log.parent}", *size.deploy]))
     _say("4/4 replaying the flight log")
     comparison = replay.run_replay(load("replay", replay.ReplayJob, [f"log={log}"]))
     replay.draw(log, flight)

@@ -1,7 +1,6 @@
 """``inhand deploy``: a policy drives a hand through the bridge, and leaves a flight log."""
 
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 from omegaconf import MISSING
 
@@ -28,20 +27,13 @@ class DeployJob(DeployConfig):
 
 def run(job: DeployJob) -> int:
     """Deploys, prints the report and, with ``out``, writes it as JSON; 1 if anything failed."""
-    result = run_deployment(job)
+    result = deploy(job)
     show(result)
     if job.out is not None:
         report.write_json(job.out, result)
     if result.failure:
         print(result.failure)
     return 1 if result.status or result.failure else 0
-
-
-def run_deployment(job: DeployConfig) -> DeployReport:
-    """Runs the policy on the rig for the time asked for."""
-    # the report and the flight log name these paths, and are read from other working directories too
-    absolute = {name: str(Path(getattr(job, name)).resolve()) for name in ("policy", "directory")}
-    return deploy(replace(job, **absolute))
 
 
 def show(result: DeployReport) -> None:

@@ -103,7 +103,7 @@ def test_a_result_is_written_even_if_its_video_cannot_be_drawn(run: Path, tmp_pa
 def test_a_deployment_with_a_failure_has_failed(monkeypatch: pytest.MonkeyPatch):
     loop = LoopReport(stopped="killed")
     result = DeployReport("flight.mcap", 0, "the rig fell silent", loop, RecorderReport({}, {}, {}))
-    monkeypatch.setattr(deploy, "run_deployment", lambda job: result)
+    monkeypatch.setattr(deploy, "deploy", lambda job: result)
     assert deploy.run(deploy.DeployJob(policy="policy")) == 1
 
 
