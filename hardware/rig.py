@@ -182,7 +182,7 @@ class Rig:
             elapsed = (now - begin_ns) / NS
             if elapsed * self._config.hand_rate >= hands:
                 hands = int(elapsed * self._config.hand_rate) + 1
-                self._report_hand(now)
+                self._hand_out.send("hand", self.state(now))
             if elapsed * self._config.mocap_rate >= frames:
                 frames = int(elapsed * self._config.mocap_rate) + 1
                 self._report_world(now)
@@ -223,9 +223,10 @@ class Rig:
             self._dropped_ns = None
             self._event(BLOCK_RESET, "")
 
-    def _report_hand(self, now: int) -> None:
+    def state(self, now: int) -> HandState:
+        """What the hand's sensors say."""
         config, plant, noise = self._config, self._plant, self._noise
-        state = HandState(
+        return HandState(
             capture_ns=now,
             joint_pos=tuple((plant.joint_pos + config.encoder_noise * noise.standard_normal(hand.NUM_JOINTS)).tolist()),
             joint_vel=tuple(
@@ -236,7 +237,6 @@ class Rig:
             force=1.0 if self._mode == ACTIVE else config.hold_force,
             obeyed_ns=self._obeyed_ns,
         )
-        self._hand_out.send("hand", state)
 
     def _report_world(self, now: int) -> None:
         self._mocap.expose(now, self._plant.markers, self._plant.block_in_world)

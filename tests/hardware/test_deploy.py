@@ -263,6 +263,7 @@ def test_a_failed_start_says_why_and_leaves_nothing_behind(policy: Path, tmp_pat
         Deployment(config)
 
 
+@pytest.mark.slow
 def test_deployments_side_by_side_amid_foreign_packages(
     policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -290,6 +291,7 @@ def free_ports(n: int) -> list[int]:
     return ports
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transport", ["ipc", "tcp"])
 def test_an_external_rig_is_driven(
     transport: str, policy: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
@@ -298,11 +300,7 @@ def test_an_external_rig_is_driven(
     if transport == "tcp":
         endpoints = Endpoints(*(f"tcp://127.0.0.1:{port}" for port in free_ports(5)))
     process = save_config(RigProcess(endpoints, BLIND), tmp_path / "rig.json")
-    serve = (
-        "import msgspec, sys; from hardware.deploy import serve_rig; from hardware.rig_config import RigProcess; "
-        "serve_rig(msgspec.json.decode(open(sys.argv[1]).read(), type=RigProcess))"
-    )
-    with subprocess.Popen([sys.executable, "-c", serve, str(process)], cwd=ROOT) as rig:
+    with subprocess.Popen([sys.executable, "-m", "tests.hardware.serve", str(process)], cwd=ROOT) as rig:
         try:
             config = DeployConfig(
                 policy=str(policy),

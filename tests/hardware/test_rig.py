@@ -1,0 +1,72 @@
+"""The virtual rig as a driver: what it obeys, and that both its processes are watched."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from hardware.bus import Endpoints, Publisher
+from hardware.child import ROOT
+from hardware.clock import now_ns
+from hardware.messages import JointCommand
+from hardware.process import save_config
+from hardware.rig import Rig
+from hardware.rig_config import RigConfig, RigProcess
+
+SERVE = (sys.executable, "-m", "tests.hardware.serve")
+
+
+def test_a_rig_that_stalled_does_not_carry_out_what_waited(tmp_path_factory: pytest.TempPathFactory) -> None:
+    endpoints = Endpoints.ipc(tmp_path_factory.mktemp("rig"))
+    config = RigConfig(camera_rate=0.0)
+    rig = Rig(RigProcess(endpoints, config))
+    commands = Publisher(endpoints.control, "loop")
+    commands.wait_for_subscribers(["command"], 5.0)
+
+    def command(value: float) -> JointCommand:
+        return JointCommand(capture_ns=now_ns(), tick=0, target=(value,) * 20)
+
+    commands.send("command", command(0.1))
+    time.sleep(0.05)
+    rig.obey(now_ns())
+    assert rig.state(now_ns()).target == (0.1,) * 20 and rig.state(now_ns()).mode == "active"
+    for _ in range(3):
+        commands.send("command", command(0.2))
+    time.sleep(config.watchdog + 0.05)  # the stall
+    rig.obey(now_ns())
+    state = rig.state(now_ns())
+    assert (state.mode, state.force) == ("hold", config.hold_force)
+    assert 0.2 not in state.target
+    last = commands.send("command", command(0.3))
+    time.sleep(0.05)
+    rig.obey(now_ns())
+    state = rig.state(now_ns())
+    assert (state.mode, state.target, state.obeyed_ns) == ("active", (0.3,) * 20, last.capture_ns)
+    commands.close()
+
+
+@pytest.mark.slow
+def test_a_rig_whose_cameras_die_ends_and_says_so(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    endpoints = Endpoints.ipc(tmp_path_factory.mktemp("rig"))
+    config = save_config(RigProcess(endpoints, RigConfig(camera_size=32)), tmp_path / "rig.json")
+    with subprocess.Popen([*SERVE, str(config)], cwd=ROOT, stderr=subprocess.PIPE) as rig:
+        children = Path(f"/proc/{rig.pid}/task/{rig.pid}/children")
+        deadline = time.monotonic() + 60
+        while not (cameras := [pid for pid in map(int, children.read_text().split()) if is_cameras(pid)]):
+            assert rig.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        while not Path(endpoints.cameras.removeprefix("ipc://")).exists():
+            assert rig.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        os.kill(cameras[0], signal.SIGTERM)
+        _, errors = rig.communicate(timeout=60)
+    assert rig.returncode != 0
+    assert b"rig_cameras ended with status" in errors
+
+
+def is_cameras(pid: int) -> bool:
+    return b"hardware.rig_cameras" in Path(f"/proc/{pid}/cmdline").read_bytes()
