@@ -20,8 +20,7 @@ from hardware.recorder import RecorderConfig, RecorderReport
 from hardware.rig_config import RigConfig, RigProcess
 from hardware.statistics import LoopReport
 from policy import artefact
-from policy.artefact import Artefact
-from policy.artefact import _git_hash as git_hash
+from policy.artefact import Artefact, git_hash
 from robot.hand import model_hash
 
 Report = TypeVar("Report", LoopReport, RecorderReport)

@@ -75,6 +75,7 @@ USER_ERRORS = (
     "policy.artefact.ArtefactError",
     "policy.checkpoint.CheckpointError",
     "policy.runtime.NotFinite",
+    "sim.camera.RenderingUnavailable",
     "vision.estimator.VisionUnavailable",
 )
 """Errors of the user or of the world, not of the program, with their subclasses: they end in one line and status 1."""

@@ -24,12 +24,11 @@ from torch import Tensor
 
 from policy.network import Actor, NetworkConfig
 from robot.action import ActionContract
-from robot.hand import model_hash
+from robot.hand import NAME, model_hash
 from robot.observation import ObservationContract
 
 FORMAT = "inhand-policy"
 VERSION = 1
-HAND = "Shadow Dexterous Hand E3M5, right"
 ROOT = Path(__file__).resolve().parents[1]
 """Where the packages lie: a source tree, or the packages of an environment."""
 WEIGHTS, CONTRACT, GOLDEN = "weights.safetensors", "contract.json", "golden.npz"
@@ -97,7 +96,7 @@ def save(
         "action": action_contract.describe(),
         "network": asdict(network),
         "recurrent_state": {"shape": [2, "n", actor.trunk.state_width], "initial": 0.0, "parts": ["hidden", "cell"]},
-        "hand": {"name": HAND, "model_hash": model_hash()},
+        "hand": {"name": NAME, "model_hash": model_hash()},
         "software": _software(),
         "git": git_hash(),
         "training": dict(training),
@@ -167,9 +166,6 @@ def git_hash(root: Path = ROOT) -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return result.stdout.strip()
-
-
-_git_hash = git_hash
 
 
 def _beside(directory: Path, what: str) -> Path:

@@ -112,6 +112,8 @@ class Actor(nn.Module):
     ) -> None:
         """Draws the weights from ``generator``, on the CPU."""
         super().__init__()
+        if not bins:
+            raise ValueError("continuous actions (action bins=0) have no network head yet; use 2 or more bins")
         self.actuators, self.bins = actuators, bins
         self.trunk = Trunk(inputs, config.hidden, config.lstm, config.memory, generator)
         self.head = nn.Linear(config.lstm, actuators * bins)

@@ -17,6 +17,8 @@ ASSETS = Path(__file__).parent / "assets"
 HAND_MJCF = ASSETS / "shadow_hand.xml"
 BLOCK_MJCF = ASSETS / "block.xml"
 
+NAME = "Shadow Dexterous Hand E3M5, right"
+
 FINGERS = ("FF", "MF", "RF", "LF", "TH")
 COUPLED_FINGERS = ("FF", "MF", "RF", "LF")
 

@@ -14,6 +14,10 @@ MARKER_GROUP = 2
 """Site group of the motion-capture markers."""
 
 
+class RenderingUnavailable(RuntimeError):
+    """This machine cannot make pictures; the message says what it lacks."""
+
+
 class Camera:
     """Renders named cameras of a model at one resolution; use it in one thread, and close it."""
 
@@ -21,7 +25,7 @@ class Camera:
         """Makes a GL context.
 
         Raises:
-            RuntimeError: if this machine cannot render without a display, with what to do about it.
+            RenderingUnavailable: if this machine cannot render without a display, with what to do about it.
         """
         _require_gl()
         self.renderer = mujoco.Renderer(model, height, width)
@@ -52,7 +56,7 @@ class Camera:
 def _require_gl() -> None:
     """Says clearly where MuJoCo would abort the process."""
     if GLContext.__module__ == "mujoco.glfw" and "DISPLAY" not in os.environ and sys.platform == "linux":
-        raise RuntimeError(
+        raise RenderingUnavailable(
             "rendering without a display needs EGL (on Debian: apt-get install libegl1 libegl-mesa0 libgl1-mesa-dri) "
             "and MUJOCO_GL=egl, which importing sim before mujoco sets"
         )

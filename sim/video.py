@@ -65,7 +65,7 @@ def write_video(path: Path, clip: Clip, width: int = 640, height: int = 480) -> 
     """Draws a clip into an H.264 video at ``path``, whose folder is made if need be.
 
     Raises:
-        RuntimeError: if this machine cannot render; see ``Camera``.
+        RenderingUnavailable: see ``Camera``.
     """
     puppet = Puppet(build_model())
     path.parent.mkdir(parents=True, exist_ok=True)

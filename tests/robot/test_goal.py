@@ -90,7 +90,8 @@ def test_an_episode_by_hand():
 
 def test_dropped_is_ten_centimetres_below_the_origin():
     # the palm faces up, and up is -y
-    assert dropped(torch.tensor([[0.3, 0.101, 0.3], [0.0, 0.099, 0.0], [0.0, -0.2, 0.3]])).tolist() == [True, False, False]
+    blocks = torch.tensor([[0.3, 0.101, 0.3], [0.0, 0.099, 0.0], [0.0, -0.2, 0.3]])
+    assert dropped(blocks).tolist() == [True, False, False]
 
 
 def test_threshold_is_strict():
