@@ -40,9 +40,8 @@ def run(job: ReplayJob) -> int:
         1 if an action differs.
     """
     result = run_replay(job)
-    print(
-        f"replay: {result.identical} of {result.ticks} actions identical; ticks in hold: {result.holds}, not comparable: {result.skipped}"
-    )
+    print(f"replay: {result.identical} of {result.ticks} actions identical")
+    print(f"ticks in hold: {result.holds}, not comparable: {result.skipped}")
     if not result.complete:
         print("the log ends early: its recorder was killed")
     if result.first_difference:
