@@ -23,7 +23,7 @@ from sim.vector_env import VectorEnv
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a session of training did."""
+    """What a call of ``train`` did."""
 
     actor: Actor
     """The policy at the end, on the device of the simulation."""
@@ -36,10 +36,10 @@ class TrainResult:
     """Seconds."""
 
     steps_per_second: float
-    """Control steps per second of this session, simulation and learning together."""
+    """Control steps per second since the start or the resume, simulation and learning together."""
 
     years_per_hour: float
-    """Simulated years per hour of this session."""
+    """Simulated years per hour since the start or the resume."""
 
     successes: float | None
     """Per episode, over the latest episodes; None if none has ended."""
