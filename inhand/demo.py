@@ -51,7 +51,8 @@ def main() -> int:
         print(f"{finding.topic}: {finding.name}: {finding.value}\n    to mend it: {finding.fix}", file=sys.stderr)
     if problems:
         return 1
-    shutil.rmtree(DIRECTORY, ignore_errors=True)  # the demo begins anew each time
+    if DIRECTORY.exists():
+        shutil.rmtree(DIRECTORY)  # the demo begins anew each time
     demo = run(DIRECTORY)
     report.show("inhand demo", rows(demo))
     print(f"\nLeft under {DIRECTORY}/:")

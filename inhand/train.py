@@ -84,10 +84,12 @@ def _keep_settings(job: TrainJob, path: Path) -> None:
     """Writes down what the worlds of a new run are like, and refuses to resume a run in others."""
     worlds = json.loads(json.dumps({"task": asdict(job.task), "randomization": asdict(job.randomization)}))
     if job.resume and path.is_file():
-        saved = dict(_leaves(json.loads(path.read_text())))
-        for key, value in _leaves(worlds):
-            if saved.get(key) != value:
-                raise ValueError(f"the run was started with {key}={saved.get(key)}, not {value}; resume it as it was")
+        saved, asked = dict(_leaves(json.loads(path.read_text()))), dict(_leaves(worlds))
+        for key in sorted(saved.keys() | asked.keys()):
+            if saved.get(key) != asked.get(key):
+                raise ValueError(
+                    f"the run was started with {key}={saved.get(key)}, not {asked.get(key)}; resume it as it was"
+                )
     elif not job.resume and not find(path.parent / "checkpoints"):
         path.parent.mkdir(parents=True, exist_ok=True)
         report.write_json(path, worlds)

@@ -145,12 +145,10 @@ class GoalTracker:
         self.steps[ids] = 0
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Everything needed to go on exactly from here."""
-        names = ("quat", "distance", "successes", "steps")
-        return {name: getattr(self, name).clone() for name in names} | {"generator": self.generator.get_state()}
+        """Everything needed to go on exactly from here, the generator aside (its owner keeps it)."""
+        return {name: getattr(self, name).clone() for name in ("quat", "distance", "successes", "steps")}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Goes on exactly from where ``state_dict`` was taken."""
         for name in ("quat", "distance", "successes", "steps"):
             getattr(self, name).copy_(state[name])
-        self.generator.set_state(state["generator"])

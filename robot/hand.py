@@ -8,6 +8,7 @@ along the forearm towards the fingers, the palm faces -y, the thumb is at +x.
 import hashlib
 import math
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -101,6 +102,7 @@ BASE_MARKER_POS = (
 """Where the four markers sit on the forearm, in the base frame [m]: no two distances between them are equal."""
 
 
+@cache
 def coupling_matrix() -> Tensor:
     """The 20 × 24 matrix C with ``actuator_pos = C @ joint_pos``: the sum of both joints for each coupled pair."""
     matrix = torch.zeros(NUM_ACTUATORS, NUM_JOINTS)

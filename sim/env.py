@@ -126,7 +126,7 @@ class ReorientEnv:
         terminated = fallen | lost
         truncated = (goal.timed_out | goal.finished) & ~terminated
         done = terminated | truncated
-        successes = self.goals.successes.clone()
+        successes = self.goals.successes - (goal.reached & lost).long()
         final_critic = self._critic()
         if done.any():
             self._reset(done.nonzero().squeeze(-1))

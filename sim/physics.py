@@ -27,7 +27,6 @@ class CpuPhysics:
         # persistent batches continue a step from the velocity stage, so fresh derived fields cost nothing
         self.batch = batch.Batch(model, nsim=n, nthread=threads, persistent=True)
         self._qpos, self._qvel, self._ctrl = (self.batch.bind(name) for name in ("qpos", "qvel", "ctrl"))
-        self._mocap_quat = self.batch.bind("mocap_quat")
         self._site_xpos, self._xquat = self.batch.bind("site_xpos"), self.batch.bind("xquat")
 
         joints = [model.joint(name) for name in hand.JOINT_NAMES]
@@ -76,10 +75,6 @@ class CpuPhysics:
         start = self._block_qpos
         self._qpos[ids, start : start + 7] = torch.cat((T_world_block.pos, T_world_block.quat), dim=1).numpy()
         self._qvel[ids, self._block_dof : self._block_dof + 6] = 0.0
-
-    def show_goal(self, goal_quat: Tensor) -> None:
-        """Turns the goal shown beside the hand to an orientation in the base frame, (n, 4)."""
-        self._mocap_quat[:, 0] = rotation.multiply(self.T_world_base.quat, goal_quat.double()).numpy()
 
     def measure(self, ids: np.ndarray | slice = slice(None)) -> dict[str, Tensor]:
         """The exact values, float32, of every observation field that physics knows, of worlds ``ids``.
