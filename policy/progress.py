@@ -48,9 +48,12 @@ class ProgressWriter:
         self._board.close()
 
     def write(self, row: Row) -> None:
-        """Adds a row; it has ``update`` and ``control_steps``, the x axis of TensorBoard."""
+        """Adds a row; it has ``update`` and ``control_steps``, the x axis of TensorBoard.
+
+        In TensorBoard, a name without a group of its own stands in the group ``train``.
+        """
         self._file.write(msgspec.json.encode(row) + b"\n")
         self._file.flush()
         for name, value in row.items():
             if value is not None and name not in ("update", "control_steps"):
-                self._board.add_scalar(f"train/{name}", value, row["control_steps"])
+                self._board.add_scalar(name if "/" in name else f"train/{name}", value, row["control_steps"])

@@ -186,6 +186,7 @@ class _Run:
             "rollout_seconds": collected - began,
             "update_seconds": time.perf_counter() - collected,
             **self.episodes.means(),
+            **self.env.metrics(),
             **metrics,
         }
 

@@ -162,6 +162,10 @@ class ReorientEnv:
     def _critic(self) -> Tensor:
         return self.critic_contract.vector(self.measurement | {"goal_quat": self.goals.quat})
 
+    def metrics(self) -> dict[str, float]:
+        """Scalars worth logging."""
+        return {"diverged": self.diverged}
+
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to go on exactly from here, generators included."""
         return {

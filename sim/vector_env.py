@@ -56,6 +56,10 @@ class VectorEnv(Protocol):
         """Advances every world by one control period under unit actions (n, 20)."""
         ...
 
+    def metrics(self) -> dict[str, float]:
+        """Scalars worth logging, by name; a part before a slash groups them: ``adr/entropy``."""
+        ...
+
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to go on exactly from here, generators included."""
         ...

@@ -15,6 +15,7 @@ def row(update: int, successes: float | None = 1.0) -> Row:
         "simulated_hours": 0.5 * update,
         "successes": successes,
         "episode_reward": -1.0,
+        "sim/lost": 2.0 * update,
     }
 
 
@@ -30,6 +31,7 @@ def test_rows_come_back_and_tensorboard_reads_them(tmp_path):
     board = EventAccumulator(str(tmp_path / "tensorboard"))
     board.Reload()
     assert [(e.step, e.value) for e in board.Scalars("train/successes")] == [(100, 1.0), (200, 1.0), (300, 1.0)]
+    assert [(e.step, e.value) for e in board.Scalars("sim/lost")] == [(100, 2.0), (200, 4.0), (300, 6.0)]
 
 
 def test_a_line_cut_short_by_a_crash_is_left_out(tmp_path):

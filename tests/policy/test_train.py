@@ -90,6 +90,7 @@ def test_training_reports_and_improves(tmp_path):
     # 80 ms a step, 8766 hours a year
     assert result.years_per_hour == pytest.approx(result.steps_per_second * 0.08 / 8766)
     assert rows[-1]["simulated_hours"] == pytest.approx(40 * PER_UPDATE * 0.08 / 3600)
+    assert all(0.0 <= (row["toy/time"] or 0.0) < 7.0 for row in rows)
     assert not result.interrupted
     assert "successes per episode" in output.getvalue()
     # the last line of a run is always shown

@@ -56,6 +56,9 @@ class ToyEnv:
     def _observe(self) -> Observation:
         return Observation(self.pos.clone(), torch.cat((self.pos, self.vel), dim=1))
 
+    def metrics(self) -> dict[str, float]:
+        return {"toy/time": self.time.double().mean().item(), "farthest": self.pos.norm(dim=1).max().item()}
+
     def state_dict(self) -> dict[str, Any]:
         names = ("pos", "vel", "time", "successes")
         return {name: getattr(self, name).clone() for name in names} | {"generator": self.generator.get_state()}
