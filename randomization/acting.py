@@ -1,45 +1,148 @@
-"""The noise of acting: what the robot makes of a unit action (D18 Table 8)."""
+"""What becomes of actions before the physics feels them (D18 Table 8 and C.2, R19 B.3)."""
 
 import torch
 from torch import Tensor
 
-from randomization.config import ActionTerm
-from robot.hand import NUM_ACTUATORS
+from randomization.config import RandomizationConfig
+from randomization.draws import Source
+from randomization.memory import Memory
+from randomization.terms import ActionTerm, AdversaryTerm, BacklashTerm
+from robot.hand import ACTUATOR_NAMES, NUM_ACTUATORS, NUM_JOINTS
 
 ACTION_RANGE = 2.0
 """Unit actions reach from -1 to 1; D18's percentages are shares of this range."""
 
 
-class ActionNoise:
-    """Turns the unit actions of ``n`` worlds into those that are carried out."""
+class ActionNoise(Memory):
+    """Offsets and gains of the unit actions of ``n`` worlds."""
 
-    def __init__(self, term: ActionTerm, n: int, generator: torch.Generator) -> None:
-        self.term = term
-        self.generator = generator
-        self.offset = torch.zeros(n, NUM_ACTUATORS, device=generator.device)
-        self.gain = torch.ones(n, NUM_ACTUATORS, device=generator.device)
+    def __init__(self, terms: dict[str, ActionTerm], n: int, source: Source) -> None:
+        super().__init__()
+        draws = [(term, source.draw(f"actions.{name}", term.draw)) for name, term in terms.items()]
+        self.of_episode = [(term.effect, draw) for term, draw in draws if term.every == "episode"]
+        self.of_step = [(term.effect, draw) for term, draw in draws if term.every == "step"]
+        device = source.generator.device
+        self.everyone = torch.arange(n, device=device)
+        self.offset = self.remember("offset", torch.zeros(n, NUM_ACTUATORS, device=device))
+        self.gain = self.remember("gain", torch.ones(n, NUM_ACTUATORS, device=device))
 
     def reset(self, ids: Tensor) -> None:
         """Draws the offsets and gains of a new episode for worlds ``ids``, (m,)."""
-        m = len(ids)
-        self.offset[ids] = ACTION_RANGE * self.term.correlated * self._normal(m)
-        self.gain[ids] = 1.0 + ACTION_RANGE * self.term.multiplicative * self._normal(m)
+        self.offset[ids], self.gain[ids] = 0.0, 1.0
+        for effect, draw in self.of_episode:
+            values = self.offset if effect == "offset" else self.gain
+            values[ids] += ACTION_RANGE * draw(ids, NUM_ACTUATORS)
 
     def apply(self, action: Tensor) -> Tensor:
-        """The action carried out, (n, 20); it may lie outside [-1, 1] (the action path clamps)."""
+        """The unit action carried out, (n, 20); it may lie outside [-1, 1] (the action path clamps)."""
         noisy = self.gain * action + self.offset
-        if self.term.additive:
-            noisy = noisy + ACTION_RANGE * self.term.additive * self._normal(len(action))
+        for effect, draw in self.of_step:
+            fresh = ACTION_RANGE * draw(self.everyone, NUM_ACTUATORS)
+            noisy = noisy + fresh if effect == "offset" else noisy * (1.0 + fresh)
         return noisy
 
-    def _normal(self, n: int) -> Tensor:
-        return torch.randn(n, NUM_ACTUATORS, generator=self.generator, device=self.generator.device)
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """Everything needed to go on exactly from here, the generator aside (its owner keeps it)."""
-        return {"offset": self.offset.clone(), "gain": self.gain.clone()}
+class Adversary(Memory):
+    """A network of random weights, other ones in each world and episode, that acts beside the policy.
 
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Goes on exactly from where ``state_dict`` was taken."""
-        self.offset.copy_(state["offset"])
-        self.gain.copy_(state["gain"])
+    One hidden layer over joint angles and block pose; each actuator takes the likeliest of ``BINS`` actions, for a
+    network with continuous outputs would mostly ask for little (R19 B.3).
+    """
+
+    HIDDEN = 16
+    BINS = 3
+
+    def __init__(self, term: AdversaryTerm, n: int, source: Source) -> None:
+        super().__init__()
+        self.draw = source.draw("adversary", term.draw)
+        self.generator = source.generator
+        inputs, outputs = NUM_JOINTS + 7, NUM_ACTUATORS * self.BINS
+        device = source.generator.device
+        self.share = self.remember("share", torch.zeros(n, 1, device=device))
+        self.into = self.remember("into", torch.zeros(n, inputs, self.HIDDEN, device=device))
+        self.out = self.remember("out", torch.zeros(n, self.HIDDEN, outputs, device=device))
+
+    def reset(self, ids: Tensor) -> None:
+        """Draws the share and the network of worlds ``ids``, (m,)."""
+        self.share[ids] = self.draw(ids, 1).clamp(0.0, 1.0)
+        for weights in (self.into, self.out):
+            fresh = torch.randn(len(ids), *weights.shape[1:], generator=self.generator, device=weights.device)
+            weights[ids] = fresh
+
+    def apply(self, action: Tensor, measurement: dict[str, Tensor]) -> Tensor:
+        """Unit actions (n, 20), mixed with the network's."""
+        state = torch.cat([measurement[name] for name in ("joint_pos", "object_pos", "object_quat")], dim=1)
+        hidden = torch.tanh(torch.bmm(state.unsqueeze(1), self.into))
+        scores = torch.bmm(hidden, self.out).view(len(action), NUM_ACTUATORS, self.BINS)
+        own = scores.argmax(dim=-1) * (2.0 / (self.BINS - 1)) - 1.0
+        return torch.lerp(action, own, self.share)
+
+
+class Backlash(Memory):
+    """How much of a motor's movement reaches its joint (D18 C.2, with the rates of robogym).
+
+    The slack s of a joint lies in [-1, 1]; a motor that pulls in direction a moves s towards sgn(a), at the joint's rate.
+    What is left of the step when the slack is taken up moves the joint: the share α of the movement.
+    """
+
+    def __init__(self, term: BacklashTerm, n: int, source: Source, period: float) -> None:
+        """``period`` is the control period [s]."""
+        super().__init__()
+        self.draw = source.draw("backlash", term.draw)
+        self.period = period
+        self.least = term.least
+        device = source.generator.device
+        rates = [[side.get(name, term.rate) for name in ACTUATOR_NAMES] for side in (term.down, term.up)]
+        self.log_rates = torch.tensor(rates, device=device)
+        self.rates = self.remember("rates", self.log_rates.exp().expand(n, -1, -1).clone())
+        self.slack = self.remember("slack", torch.zeros(n, NUM_ACTUATORS, device=device))
+
+    def reset(self, ids: Tensor) -> None:
+        """Draws the rates of worlds ``ids``, (m,), (m, 2, 20) [1/s], down and up; the slack begins in its middle."""
+        factor = self.draw(ids, 2, NUM_ACTUATORS)
+        self.rates[ids] = (self.log_rates * factor).exp().clamp(min=self.least)
+        self.slack[ids] = 0.0
+
+    def apply(self, action: Tensor) -> Tensor:
+        """The share α of each movement that reaches the joint, (n, 20), of movements as unit actions (n, 20)."""
+        rate = torch.where(action < 0.0, self.rates[:, 0], self.rates[:, 1])
+        change = action * rate * self.period
+        left = (action.sign() - self.slack).abs()
+        self.slack.add_(change).clamp_(-1.0, 1.0)
+        return 1.0 - (left / (change.abs() + 1e-12)).clamp(0.0, 1.0)
+
+
+class Acting(Memory):
+    """Everything that happens to actions: before the action path, which smooths and scales them, and after it."""
+
+    def __init__(self, config: RandomizationConfig, n: int, source: Source, period: float) -> None:
+        """``period`` is the control period [s]."""
+        super().__init__()
+        self.noise = self.include("noise", ActionNoise(config.actions, n, source))
+        self.adversary = self.backlash = None
+        if config.adversary is not None:
+            self.adversary = self.include("adversary", Adversary(config.adversary, n, source))
+        if config.backlash is not None:
+            self.backlash = self.include("backlash", Backlash(config.backlash, n, source, period))
+
+    def reset(self, ids: Tensor) -> None:
+        """Draws what holds for a new episode of worlds ``ids``, (m,)."""
+        for part in (self.noise, self.adversary, self.backlash):
+            if part is not None:
+                part.reset(ids)
+
+    def disturb(self, action: Tensor, measurement: dict[str, Tensor]) -> Tensor:
+        """Unit actions (n, 20) as the action path receives them, in the state that ``measurement`` tells exactly."""
+        if self.adversary is not None:
+            action = self.adversary.apply(action, measurement)
+        return self.noise.apply(action)
+
+    def transmit(self, target: Tensor, actuator_pos: Tensor, stroke: Tensor) -> Tensor:
+        """Targets [rad], (n, 20), as they reach the joints, which are at ``actuator_pos``.
+
+        ``stroke`` (20,) is what a full action asks for [rad].
+        """
+        if self.backlash is None:
+            return target
+        movement = target - actuator_pos
+        return actuator_pos + self.backlash.apply((movement / stroke).clamp(-1.0, 1.0)) * movement

@@ -1,114 +1,91 @@
 """What a randomization preset says: declarative terms, the values of which live in ``inhand/conf/randomization/``."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from randomization import distribution
-from robot.observation import FIELDS
-
-SELECTIONS = ("robot", "object", "all")
-APPLICATIONS = ("scale", "add")
-DRAWS_PER = ("element", "group")
-MEASURED = tuple(name for name in FIELDS if name not in ("goal_quat", "goal_rel_quat", "joint_target"))
-"""Fields that sensors measure; the others are known exactly, or follow from these."""
-
-
-@dataclass
-class PhysicsTerm:
-    """One uncertain physical quantity, drawn for each world at each reset.
-
-    Raises:
-        ValueError: if a value is not one of those allowed.
-    """
-
-    fields: list[str]
-    """The MuJoCo model fields it changes, all by the same draw (a body's mass and inertia go together)."""
-
-    draw: str
-    """The distribution, as text: ``uniform(0.5, 1.5)``."""
-
-    of: str = "all"
-    """Whose elements: ``robot``, ``object`` or ``all``; the sites of the robot are its motion-capture markers."""
-
-    apply: str = "scale"
-    """``scale`` multiplies the nominal value by the draw, ``add`` adds the draw."""
-
-    per: str = "element"
-    """``element``: an independent draw for each; ``group``: one draw shared by all."""
-
-    names: str = "*"
-    """Only elements whose name matches this shell pattern."""
-
-    unit: str = ""
-    """Unit of the draw, for people."""
-
-    def __post_init__(self) -> None:
-        distribution.parse(self.draw)
-        _check("of", self.of, SELECTIONS)
-        _check("apply", self.apply, APPLICATIONS)
-        _check("per", self.per, DRAWS_PER)
-        if not self.fields:
-            raise ValueError("a physics term must name one or more model fields")
+from randomization.adr import ADRConfig
+from randomization.distribution import Distribution, parse
+from randomization.terms import (
+    ActionTerm,
+    AdversaryTerm,
+    BacklashTerm,
+    ForceTerm,
+    PhysicsTerm,
+    SensorTerm,
+    TimingTerm,
+)
 
 
-@dataclass
-class SensorTerm:
-    """Gaussian noise on one observation field: an offset kept for an episode, and fresh noise at every step.
+@dataclass(frozen=True)
+class Entry:
+    """One line of a preset, for people and for automatic domain randomization."""
 
-    Standard deviations have the field's unit; for orientations they are angles [rad] about random axes.
-    """
+    name: str
+    """``section.term``, or the section's name where it has one term only."""
 
-    correlated: float = 0.0
-    uncorrelated: float = 0.0
+    what: str
+    """What it changes."""
 
-    def __post_init__(self) -> None:
-        if self.correlated < 0.0 or self.uncorrelated < 0.0:
-            raise ValueError(f"noise must not be negative: {self}")
+    distribution: Distribution
 
+    unit: str
 
-@dataclass
-class ActionTerm:
-    """Gaussian noise on unit actions; standard deviations are shares of the action range (2, from -1 to 1)."""
-
-    additive: float = 0.0
-    """Fresh at every step."""
-
-    correlated: float = 0.0
-    """An offset kept for an episode."""
-
-    multiplicative: float = 0.0
-    """A gain error kept for an episode."""
-
-    def __post_init__(self) -> None:
-        if min(self.additive, self.correlated, self.multiplicative) < 0.0:
-            raise ValueError(f"noise must not be negative: {self}")
+    drawn: str
+    """When: at the beginning of an episode, at every step, …"""
 
 
 @dataclass
 class RandomizationConfig:
-    """A preset.
-
-    Raises:
-        ValueError: if sensor noise names an unknown observation field.
-    """
+    """A preset."""
 
     name: str = "none"
+
     physics: dict[str, PhysicsTerm] = field(default_factory=dict)
+    """Model fields of the physics."""
+
     sensors: dict[str, SensorTerm] = field(default_factory=dict)
-    """Noise by observation field."""
-    fingertip_marker_noise: float = 0.0
-    """Standard deviation [m] of where the markers of the fingertips really sit, in the frames of the distal links."""
-    base_marker_noise: float = 0.0
-    """Standard deviation [m] of where the markers of the hand base really sit; it moves the measured base frame."""
-    action: ActionTerm = field(default_factory=ActionTerm)
+    """What the policy is told of the world, against what is true."""
 
-    def __post_init__(self) -> None:
-        for name in self.sensors:
-            _check("sensor noise field", name, MEASURED)
-        for name in ("fingertip_marker_noise", "base_marker_noise"):
-            if getattr(self, name) < 0.0:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must not be negative")
+    actions: dict[str, ActionTerm] = field(default_factory=dict)
+    """Noise on unit actions."""
+
+    adversary: AdversaryTerm | None = None
+    """A random network that acts beside the policy."""
+
+    backlash: BacklashTerm | None = None
+    """Slack between motors and joints."""
+
+    force: ForceTerm | None = None
+    """Pushes on the block."""
+
+    timing: TimingTerm | None = None
+    """Control steps that last longer than they should."""
+
+    adr: ADRConfig = field(default_factory=ADRConfig)
+    """How the ranges of the ``adr_…`` distributions grow; without any, nothing."""
+
+    def entries(self) -> Iterator[Entry]:
+        """Every distribution of the preset."""
+        for section in ("physics", "sensors", "actions"):
+            for name, term in getattr(self, section).items():
+                yield from _entries(f"{section}.{name}", term)
+        for section in ("adversary", "backlash", "force", "timing"):
+            if getattr(self, section) is not None:
+                yield from _entries(section, getattr(self, section))
+
+    def learnt(self) -> dict[str, bool]:
+        """Names of the parameters that automatic domain randomization adapts, and whether each has one side only."""
+        return {
+            entry.name + ending: one_sided
+            for entry in self.entries()
+            for ending, one_sided in entry.distribution.learnt.items()
+        }
 
 
-def _check(what: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{what} is {value!r}; allowed: {', '.join(allowed)}")
+Term = PhysicsTerm | SensorTerm | ActionTerm | AdversaryTerm | BacklashTerm | ForceTerm | TimingTerm
+
+
+def _entries(name: str, term: Term) -> Iterator[Entry]:
+    for draw in term.draws():
+        key = f"{name}.{draw.part}" if draw.part else name
+        yield Entry(key, draw.what, parse(draw.text), draw.unit, draw.drawn)

@@ -1,4 +1,8 @@
-"""Probability distributions, written in configuration as ``uniform(0.95, 1.05)``."""
+"""Probability distributions, written in configuration as ``uniform(0.95, 1.05)``.
+
+Those whose names begin with ``adr`` follow parameters that automatic domain randomization widens as the policy learns
+(R19 §5.2, modes of App. B); with all parameters at zero they leave the calibrated value as it is.
+"""
 
 import math
 import re
@@ -7,7 +11,31 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-_PARAMETERS = {"uniform": 2, "log_uniform": 2, "normal": 2, "bernoulli": 1, "constant": 1}
+PARAMETERS = {
+    "uniform": 2,
+    "log_uniform": 2,
+    "reciprocal_uniform": 2,
+    "normal": 2,
+    "bernoulli": 2,
+    "constant": 1,
+    "adr_factor": 1,
+    "adr_spread": 1,
+    "adr_offset": 1,
+    "adr_jitter": 1,
+    "adr_amount": 1,
+}
+"""Number of parameters of every distribution."""
+
+LEARNT: dict[str, dict[str, bool]] = {
+    "adr_factor": {"": False},
+    "adr_spread": {".mean": False, ".sd": True},
+    "adr_offset": {".mean": True, ".sd": True},
+    "adr_jitter": {".sd": True},
+    "adr_amount": {"": True},
+}
+"""What automatic domain randomization adapts in each of its distributions: the endings of the parameters' names, and
+whether a parameter has one side only, because its sign would mean nothing."""
+
 _SYNTAX = re.compile(r"\s*(\w+)\s*\(([^()]*)\)\s*")
 
 
@@ -15,8 +43,13 @@ _SYNTAX = re.compile(r"\s*(\w+)\s*\(([^()]*)\)\s*")
 class Distribution:
     """A named distribution and its parameters.
 
-    ``uniform(low, high)``, ``log_uniform(low, high)`` (the logarithm is uniform), ``normal(mean, sd)``,
-    ``bernoulli(p)`` (1 with probability p, else 0), ``constant(value)``.
+    ``uniform(low, high)``, ``log_uniform(low, high)`` (the logarithm is uniform), ``reciprocal_uniform(low, high)`` (one
+    over the value is uniform between the two), ``normal(mean, sd)``, ``bernoulli(p, value)`` (the value with probability p, else 0),
+    ``constant(value)``.
+
+    With scale α, and λ from automatic domain randomization (g(x) = exp(x) - 1; R19 prints exp(x - 1), which would not
+    vanish at zero): ``adr_factor(α)`` is exp(α λ); ``adr_spread(α)`` is exp(N), N ~ N(α λ₁, (α λ₂)²);
+    ``adr_offset(α)`` is \\|N\\|, N ~ N(g(α λ₁), g(α λ₂)²); ``adr_jitter(α)`` is N ~ N(0, g(α λ)²); ``adr_amount(α)`` is α λ.
 
     Raises:
         ValueError: if the name is unknown or the parameters do not fit it.
@@ -26,28 +59,57 @@ class Distribution:
     parameters: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        if self.name not in _PARAMETERS:
-            raise ValueError(f"unknown distribution {self.name!r}; known: {', '.join(_PARAMETERS)}")
-        if len(self.parameters) != _PARAMETERS[self.name]:
-            raise ValueError(f"{self.name} takes {_PARAMETERS[self.name]} parameters, not {len(self.parameters)}")
+        if self.name not in PARAMETERS:
+            raise ValueError(f"unknown distribution {self.name!r}; known: {', '.join(PARAMETERS)}")
+        if len(self.parameters) != PARAMETERS[self.name]:
+            raise ValueError(f"{self.name} takes {PARAMETERS[self.name]} parameters, not {len(self.parameters)}")
         first, last = self.parameters[0], self.parameters[-1]
         if not all(map(math.isfinite, self.parameters)):
             raise ValueError(f"{self}: parameters must be finite")
-        if self.name in ("uniform", "log_uniform") and first > last:
+        if self.name.endswith("uniform") and first > last:
             raise ValueError(f"{self}: low is above high")
-        if self.name == "log_uniform" and first <= 0:
+        if self.name in ("log_uniform", "reciprocal_uniform") and first <= 0:
             raise ValueError(f"{self}: low must be positive")
         if self.name == "normal" and last < 0:
             raise ValueError(f"{self}: sd must not be negative")
         if self.name == "bernoulli" and not 0 <= first <= 1:
             raise ValueError(f"{self}: p must lie in [0, 1]")
+        if self.name in LEARNT and first <= 0:
+            raise ValueError(f"{self}: the scale must be positive")
 
     def __str__(self) -> str:
         return f"{self.name}({', '.join(f'{p:g}' for p in self.parameters)})"
 
-    def sample(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-        """Independent draws of the given shape, float32, on the generator's device."""
+    @property
+    def learnt(self) -> dict[str, bool]:
+        """What automatic domain randomization adapts, as in ``LEARNT``; usually nothing."""
+        return LEARNT.get(self.name, {})
+
+    def bounds(self, limit: float) -> tuple[float, float]:
+        """The least and the largest value it can have, with learnt parameters up to ``limit``."""
         first, last = self.parameters[0], self.parameters[-1]
+        if self.name in ("uniform", "log_uniform", "constant"):
+            return first, last
+        known = {
+            "reciprocal_uniform": lambda: (1.0 / last, 1.0 / first),
+            "bernoulli": lambda: (min(0.0, last), max(0.0, last)),
+            "adr_factor": lambda: (math.exp(-first * limit), math.exp(first * limit)),
+            "adr_amount": lambda: (0.0, first * limit),
+        }
+        return known[self.name]() if self.name in known else (-math.inf, math.inf)
+
+    def sample(self, shape: tuple[int, ...], generator: torch.Generator, learnt: Tensor | None = None) -> Tensor:
+        """Independent draws of the given shape, float32, on the generator's device.
+
+        Args:
+            shape: worlds first.
+            generator: of the draws.
+            learnt: the learnt parameters of each world, (n, len(self.learnt)); only where there are any.
+        """
+        first, last = self.parameters[0], self.parameters[-1]
+        if self.learnt:
+            assert learnt is not None
+            return self._adapted(shape, generator, first * learnt)
         device = generator.device
         if self.name == "normal":
             return first + last * torch.randn(shape, generator=generator, device=device)
@@ -55,10 +117,24 @@ class Distribution:
             return torch.full(shape, first, device=device)
         draw = torch.rand(shape, generator=generator, device=device)
         if self.name == "bernoulli":
-            return (draw < first).float()
-        if self.name == "uniform":
-            return first + (last - first) * draw
-        return (math.log(first) + (math.log(last) - math.log(first)) * draw).exp()
+            return last * (draw < first).float()
+        if self.name == "log_uniform":
+            return (math.log(first) + (math.log(last) - math.log(first)) * draw).exp()
+        uniform = first + (last - first) * draw
+        return 1.0 / uniform if self.name == "reciprocal_uniform" else uniform
+
+    def _adapted(self, shape: tuple[int, ...], generator: torch.Generator, scaled: Tensor) -> Tensor:
+        columns = [column.view(-1, *(1,) * (len(shape) - 1)).expand(shape) for column in scaled.unbind(-1)]
+        if self.name == "adr_factor":
+            return columns[0].exp()
+        if self.name == "adr_amount":
+            return columns[0].clone()
+        noise = torch.randn(shape, generator=generator, device=generator.device)
+        if self.name == "adr_spread":
+            return (columns[0] + columns[1] * noise).exp()
+        if self.name == "adr_jitter":
+            return columns[0].expm1() * noise
+        return (columns[0].expm1() + columns[1].expm1() * noise).abs()
 
 
 def parse(text: str) -> Distribution:

@@ -7,17 +7,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from randomization.acting import ActionNoise
+from randomization.acting import Acting
+from randomization.adr import ADR
 from randomization.config import RandomizationConfig
-from randomization.sensing import SensorNoise
+from randomization.disturbing import RandomForce, Timing
+from randomization.draws import Source
+from randomization.sensing import Sensing
 from robot import hand
 from robot.action import ActionContract, ActionPath
 from robot.goal import GoalConfig, GoalStep, GoalTracker, dropped
 from robot.observation import ObservationContract
+from sim.equipment import equip
 from sim.physics import CpuPhysics
 from sim.randomize import PhysicsRandomizer
 from sim.reset import ResetConfig, Resetter
-from sim.scene import SceneConfig, build_model
+from sim.scene import SceneConfig, build_spec
 from sim.vector_env import Observation, Step
 
 log = logging.getLogger(__name__)
@@ -94,13 +98,23 @@ class ReorientEnv:
         self.action_contract = task.action
         self.generator = torch.Generator().manual_seed(seed)
 
-        self.physics = CpuPhysics(build_model(task.scene), n, threads)
+        period = task.action.period
+        learnt = randomization.learnt()
+        self.adr = None
+        if learnt:
+            self.adr = ADR(randomization.adr, list(learnt), n, self.generator, list(learnt.values()))
+        source = Source(self.generator, self.adr)
+        spec = build_spec(task.scene)
+        equip(spec, randomization)
+        self.physics = CpuPhysics(spec.compile(), n, threads)
         self.device = self.physics.device
-        self.randomizer = PhysicsRandomizer(randomization.physics, self.physics, self.generator)
-        self.sensors = SensorNoise(randomization, n, self.generator)
-        self.action_noise = ActionNoise(randomization.action, n, self.generator)
+        self.randomizer = PhysicsRandomizer(randomization.physics, self.physics, source)
+        self.sensing = Sensing(randomization, n, source, period)
+        self.acting = Acting(randomization, n, source, period)
+        self.force = RandomForce(randomization.force, n, source, period) if randomization.force else None
+        self.timing = Timing(randomization.timing, n, source, period) if randomization.timing else None
         self.resetter = Resetter(task.reset, self.physics, self.generator)
-        self.goals = GoalTracker(task.goal, n, self.generator, task.action.period)
+        self.goals = GoalTracker(task.goal, n, self.generator, period)
         self.path = ActionPath(task.action, n, self.device)
         self.measurement = self.physics.measure()
         """The exact values of every observation field in the present state."""
@@ -114,8 +128,11 @@ class ReorientEnv:
 
     def step(self, action: Tensor) -> Step:
         """Advances every world by one control period under unit actions (n, 20)."""
-        target = self.path.step(self.action_noise.apply(action), hand.actuator_pos(self.measurement["joint_pos"]))
-        self.physics.set_target(target)
+        self._act(action)
+        if self.force is not None:
+            self.physics.push(self.force.step())
+        if self.timing is not None:
+            self.physics.set_timestep(self.task.scene.timestep + self.timing.step() / self.task.substeps)
         self.physics.step(self.task.substeps)
         self.measurement = self.physics.measure()
 
@@ -128,9 +145,18 @@ class ReorientEnv:
         done = terminated | truncated
         successes = self.goals.successes - (goal.reached & lost).long()
         final_critic = self._critic()
+        if self.adr is not None:
+            ended = (done & ~lost).nonzero().squeeze(-1)
+            self.adr.finish(ended, successes[ended])
         if done.any():
             self._reset(done.nonzero().squeeze(-1))
         return Step(self._observe(), reward, terminated, truncated, final_critic, successes)
+
+    def _act(self, action: Tensor) -> None:
+        """Sends the motors where the action, and what befalls it on its way, wants them."""
+        present = hand.actuator_pos(self.measurement["joint_pos"])
+        target = self.path.step(self.acting.disturb(action, self.measurement), present)
+        self.physics.set_target(self.acting.transmit(target, present, self.path.stroke))
 
     def _lost(self) -> Tensor:
         lost = self.physics.diverged()
@@ -145,9 +171,14 @@ class ReorientEnv:
 
     def _reset(self, ids: Tensor) -> None:
         rows = ids.numpy()
+        if self.adr is not None:
+            self.adr.draw(ids)
         self.randomizer.reset(rows)
-        self.sensors.reset(ids)
-        self.action_noise.reset(ids)
+        for part in (self.sensing, self.acting, self.force, self.timing):
+            if part is not None:
+                part.reset(ids)
+        if self.timing is not None:
+            self.physics.set_timestep(self.task.scene.timestep, rows)
         self.resetter.reset(rows)
         fresh = self.physics.measure(rows)
         for name, value in fresh.items():
@@ -156,8 +187,8 @@ class ReorientEnv:
         self.path.reset(ids, hand.actuator_pos(fresh["joint_pos"]))
 
     def _observe(self) -> Observation:
-        noisy = self.sensors.apply(self.measurement) | {"goal_quat": self.goals.quat}
-        return Observation(self.policy_contract.vector(noisy), self._critic())
+        seen = self.sensing.apply(self.measurement, self.physics.touched()) | {"goal_quat": self.goals.quat}
+        return Observation(self.policy_contract.vector(seen), self._critic())
 
     def _critic(self) -> Tensor:
         return self.critic_contract.vector(self.measurement | {"goal_quat": self.goals.quat})
@@ -166,25 +197,30 @@ class ReorientEnv:
         """Scalars worth logging."""
         return {"diverged": self.diverged}
 
+    def _parts(self) -> dict[str, Any]:
+        """Everything with a state of its own."""
+        parts = {
+            "physics": self.physics,
+            "resetter": self.resetter,
+            "sensing": self.sensing,
+            "acting": self.acting,
+            "force": self.force,
+            "timing": self.timing,
+            "adr": self.adr,
+            "goals": self.goals,
+            "action_path": self.path,
+        }
+        return {name: part for name, part in parts.items() if part is not None}
+
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to go on exactly from here, generators included."""
-        return {
-            "physics": self.physics.state_dict(),
-            "sensors": self.sensors.state_dict(),
-            "action_noise": self.action_noise.state_dict(),
-            "goals": self.goals.state_dict(),
-            "action_path": self.path.state_dict(),
-            "generator": self.generator.get_state(),
-            "diverged": self.diverged,
-        }
+        own = {"generator": self.generator.get_state(), "diverged": self.diverged}
+        return own | {name: part.state_dict() for name, part in self._parts().items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on exactly from where ``state_dict`` was taken."""
-        self.physics.load_state_dict(state["physics"])
-        self.sensors.load_state_dict(state["sensors"])
-        self.action_noise.load_state_dict(state["action_noise"])
-        self.goals.load_state_dict(state["goals"])
-        self.path.load_state_dict(state["action_path"])
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
         self.generator.set_state(state["generator"])
         self.diverged = state["diverged"]
         self.measurement = self.physics.measure()

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from robot import hand, rotation
 from robot.frames import Pose
+from sim.equipment import occlusion_sensor
 from sim.puppet import base_pose
 
 _VEL = mujoco.mjtStage.mjSTAGE_VEL
@@ -28,6 +29,8 @@ class CpuPhysics:
         self.batch = batch.Batch(model, nsim=n, nthread=threads, persistent=True)
         self._qpos, self._qvel, self._ctrl = (self.batch.bind(name) for name in ("qpos", "qvel", "ctrl"))
         self._site_xpos, self._xquat = self.batch.bind("site_xpos"), self.batch.bind("xquat")
+        self._forces, self._sensors = self.batch.bind("xfrc_applied"), self.batch.bind("sensordata")
+        self._history = self.batch.bind("history")
 
         joints = [model.joint(name) for name in hand.JOINT_NAMES]
         self._joint_qpos = np.array([joint.qposadr[0] for joint in joints])
@@ -38,6 +41,13 @@ class CpuPhysics:
         self._distals = model.site_bodyid[self._fingertips]
         block = model.joint("block")
         self._block_qpos, self._block_dof = int(block.qposadr[0]), int(block.dofadr[0])
+
+        self._block_body = int(block.bodyid[0])
+        self._occlusion = [
+            int(model.sensor(occlusion_sensor(marker)).adr[0])
+            for marker in hand.FINGERTIP_MARKERS
+            if mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_SENSOR, occlusion_sensor(marker)) >= 0
+        ]
 
         self.T_world_base = base_pose(model)
         self.reset(np.arange(n))
@@ -63,6 +73,15 @@ class CpuPhysics:
         rows = self._ctrl[ids]
         rows[:, self._actuators] = target.numpy()
         self._ctrl[ids] = rows
+
+    def remember_target(self, ids: np.ndarray) -> None:
+        """Makes actuators with delays act as if their present targets had been sent long ago, in worlds ``ids``."""
+        model = self.model
+        for actuator in np.flatnonzero(model.actuator_historyadr >= 0):
+            samples = int(model.actuator_history[actuator, 0])
+            # a buffer holds two numbers of its own, the times of the samples, and the samples
+            first = int(model.actuator_historyadr[actuator]) + 2 + samples
+            self._history[ids, first : first + samples] = self._ctrl[ids, actuator, None]
 
     def set_joints(self, ids: np.ndarray, joint_pos: Tensor) -> None:
         """Places the hand's joints [rad], (m, 24), at rest; ``forward`` must follow."""
@@ -100,6 +119,21 @@ class CpuPhysics:
             "object_angvel": rotation.rotate(T_base_block.quat, qvel[:, dof + 3 : dof + 6]),
         }
         return {name: value.float() for name, value in values.items()}
+
+    def touched(self) -> Tensor | None:
+        """Whether something touches the box around each fingertip marker, (n, 5) bool; None in a model without boxes."""
+        return torch.from_numpy(self._sensors[:, self._occlusion] > 0.0) if self._occlusion else None
+
+    def push(self, acceleration: Tensor) -> None:
+        """Accelerates the blocks from now on by forces on their centres, (n, 3) [m/s²] in the world frame."""
+        mass = self.batch.expanded("body_mass")
+        block = self._block_body
+        weight = self.model.body_mass[block] if mass is None else mass[:, block, None]
+        self._forces[:, block, :3] = weight * acceleration.numpy()
+
+    def set_timestep(self, seconds: Tensor | float, ids: np.ndarray | slice = slice(None)) -> None:
+        """Sets the length of a sub-step [s] in worlds ``ids``, (m,)."""
+        self.batch.expand("opt.timestep")[ids] = seconds if isinstance(seconds, float) else seconds.numpy()
 
     def expand(self, field: str) -> np.ndarray:
         """Per-world values of a model field, (n, …), live: what is written holds from the next call on."""
