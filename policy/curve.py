@@ -1,15 +1,23 @@
 """The learning curve: successes per episode over simulated time, as D18 draws it, and the reward below."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from policy.progress import HOURS_PER_YEAR, read_progress
+from policy.progress import HOURS_PER_YEAR, Row, read_progress
 
 UNITS = (("years", HOURS_PER_YEAR), ("days", 24.0), ("hours", 1.0), ("minutes", 1.0 / 60.0))
 """Units of simulated time and their lengths in hours, longest first."""
+
+
+def simulated_time(rows: Sequence[Row]) -> tuple[list[float], str]:
+    """The simulated time of rows, and the unit it is in, which suits the last of them."""
+    hours = [row["simulated_hours"] or 0.0 for row in rows]
+    unit, length = next(((name, size) for name, size in UNITS if hours[-1] >= size), UNITS[-1])
+    return [hour / length for hour in hours], unit
 
 
 def draw_curve(run_dir: Path, image: Path) -> None:
@@ -22,13 +30,11 @@ def draw_curve(run_dir: Path, image: Path) -> None:
     rows = [row for row in read_progress(run_dir) if row["successes"] is not None]
     if not rows:
         raise ValueError(f"no episode has ended in {run_dir}; there is no curve to draw")
-    hours = [row["simulated_hours"] or 0.0 for row in rows]
-    unit, length = next(((name, size) for name, size in UNITS if hours[-1] >= size), UNITS[-1])
-    steps_per_unit = (rows[-1]["control_steps"] or 0) / hours[-1] * length
+    time, unit = simulated_time(rows)
+    steps_per_unit = (rows[-1]["control_steps"] or 0) / time[-1]
 
     figure = Figure(figsize=(7.0, 5.4), dpi=140, layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-    time = [hour / length for hour in hours]
     upper.plot(time, [row["successes"] or 0.0 for row in rows], linewidth=1.8)
     upper.set_ylabel("successes per episode")
     upper.set_ylim(bottom=0.0)

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from policy.progress import Row
+from policy.progress import ADR_ENTROPY, Row
 
 LINE_PERIOD = 10.0
 """Seconds between two lines where there is no terminal."""
@@ -75,5 +75,6 @@ def _cells(row: Row, seconds_left: float) -> list[tuple[str, str]]:
         ("steps per episode", number("episode_steps", ".0f")),
         ("entropy, KL", f"{number('entropy', '.1f')}, {number('kl', '.4f')}"),
         ("explained variance", number("explained_variance", ".2f")),
+        *([("ADR entropy", number(ADR_ENTROPY, ".3f"))] if ADR_ENTROPY in row else []),
         ("elapsed, left", f"{duration(row['elapsed'] or 0.0)}, {duration(seconds_left)}"),
     ]

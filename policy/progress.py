@@ -9,6 +9,8 @@ from torch.utils.tensorboard import SummaryWriter
 Row = dict[str, float | int | None]
 
 FILE = "progress.jsonl"
+ADR_ENTROPY = "adr/entropy"
+"""In the rows of runs with automatic domain randomization [nats per dimension]."""
 HOURS_PER_YEAR = 8766.0
 """Of simulated time; Julian."""
 
