@@ -16,6 +16,7 @@ PARAMETERS = {
     "log_uniform": 2,
     "reciprocal_uniform": 2,
     "normal": 2,
+    "exponential": 1,
     "bernoulli": 2,
     "constant": 1,
     "adr_factor": 1,
@@ -44,7 +45,7 @@ class Distribution:
     """A named distribution and its parameters.
 
     ``uniform(low, high)``, ``log_uniform(low, high)`` (the logarithm is uniform), ``reciprocal_uniform(low, high)`` (one
-    over the value is uniform between the two), ``normal(mean, sd)``, ``bernoulli(p, value)`` (the value with probability p, else 0),
+    over the value is uniform between the two), ``normal(mean, sd)``, ``exponential(mean)``, ``bernoulli(p, value)`` (the value with probability p, else 0),
     ``constant(value)``.
 
     With scale α, and λ from automatic domain randomization (g(x) = exp(x) - 1; R19 prints exp(x - 1), which would not
@@ -74,8 +75,8 @@ class Distribution:
             raise ValueError(f"{self}: sd must not be negative")
         if self.name == "bernoulli" and not 0 <= first <= 1:
             raise ValueError(f"{self}: p must lie in [0, 1]")
-        if self.name in LEARNT and first <= 0:
-            raise ValueError(f"{self}: the scale must be positive")
+        if (self.name in LEARNT or self.name == "exponential") and first <= 0:
+            raise ValueError(f"{self}: its parameter must be positive")
 
     def __str__(self) -> str:
         return f"{self.name}({', '.join(f'{p:g}' for p in self.parameters)})"
@@ -91,6 +92,7 @@ class Distribution:
         if self.name in ("uniform", "log_uniform", "constant"):
             return first, last
         known = {
+            "exponential": lambda: (0.0, math.inf),
             "reciprocal_uniform": lambda: (1.0 / last, 1.0 / first),
             "bernoulli": lambda: (min(0.0, last), max(0.0, last)),
             "adr_factor": lambda: (math.exp(-first * limit), math.exp(first * limit)),
@@ -118,6 +120,8 @@ class Distribution:
         draw = torch.rand(shape, generator=generator, device=device)
         if self.name == "bernoulli":
             return last * (draw < first).float()
+        if self.name == "exponential":
+            return -first * (1.0 - draw).log()
         if self.name == "log_uniform":
             return (math.log(first) + (math.log(last) - math.log(first)) * draw).exp()
         uniform = first + (last - first) * draw

@@ -195,7 +195,7 @@ class ReorientEnv:
 
     def metrics(self) -> dict[str, float]:
         """Scalars worth logging."""
-        return {"diverged": self.diverged}
+        return {"diverged": self.diverged} | (self.adr.metrics() if self.adr is not None else {})
 
     def _parts(self) -> dict[str, Any]:
         """Everything with a state of its own."""

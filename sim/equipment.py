@@ -3,6 +3,7 @@
 import mujoco
 
 from randomization.config import RandomizationConfig
+from randomization.distribution import parse
 from robot.hand import ACTUATOR_NAMES, FINGERTIP_MARKERS
 
 MAX_DELAY = 0.16
@@ -13,8 +14,16 @@ HIDES = -1.0
 
 
 def equip(spec: mujoco.MjSpec, randomization: RandomizationConfig) -> None:
-    """Adds what the terms of a preset need: memory of targets for delays, boxes that notice what hides a marker."""
-    if any("actuator_delay" in term.fields for term in randomization.physics.values()):
+    """Adds what the terms of a preset need: memory of targets for delays, boxes that notice what hides a marker.
+
+    Raises:
+        ValueError: if actuator delays can be drawn that are negative or longer than ``MAX_DELAY``.
+    """
+    delays = [term.draw for term in randomization.physics.values() if "actuator_delay" in term.fields]
+    if delays:
+        least, most = (sum(ends) for ends in zip(*(parse(d).bounds(randomization.adr.limit) for d in delays), strict=True))
+        if least < 0.0 or most > MAX_DELAY:
+            raise ValueError(f"actuator delays can reach from {least:g} to {most:g} s; allowed: 0 to {MAX_DELAY} s")
         for name in ACTUATOR_NAMES:
             spec.actuator(name).nsample = round(MAX_DELAY / spec.option.timestep)
     sizes = [term.size for term in randomization.sensors.values() if term.effect == "occlusion"]
