@@ -8,6 +8,7 @@ from typing import Any
 
 from inhand import report
 from policy import artefact
+from policy.adr_curve import draw_adr_curve
 from policy.checkpoint import find
 from policy.curve import draw_curve
 from policy.train import TrainConfig, TrainResult, train
@@ -62,7 +63,7 @@ def run(job: TrainJob) -> int:
 
 
 def run_training(job: TrainJob) -> TrainResult:
-    """Trains and leaves the policy artefact and the curve in the directory of the run."""
+    """Trains and leaves in the directory of the run the policy artefact, the curve and, with ADR, its ranges."""
     directory = Path(job.run)
     _keep_settings(job, directory / "settings.json")
     env = ReorientEnv(job.task, job.randomization, job.train.num_envs, job.train.seed, job.physics_threads)
@@ -77,6 +78,10 @@ def run_training(job: TrainJob) -> TrainResult:
     )
     if result.successes is not None:
         draw_curve(directory, directory / "curve.png")
+    if env.adr is not None:
+        env.adr.save(directory / "adr.json")
+        if result.updates:
+            draw_adr_curve(directory, directory / "adr.png")
     return result
 
 

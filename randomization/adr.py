@@ -62,14 +62,6 @@ class ADRConfig:
             raise ValueError(f"adr queue is {self.queue}; it must hold one episode or more")
 
 
-def gain(x: Tensor) -> Tensor:
-    """g(x) = exp(x) − 1, the scale of R19's additive noise: none at λ = 0, where ADR starts.
-
-    R19 prints exp(x − 1.0), which is not zero there; robogym's code has this form.
-    """
-    return torch.expm1(x)
-
-
 class ADR:
     """The ranges of d parameters λ, 0 being the calibrated value, and what n worlds drew from them.
 
