@@ -17,6 +17,7 @@ from robot import hand
 from robot.action import ActionContract, ActionPath
 from robot.goal import GoalConfig, GoalStep, GoalTracker, dropped
 from robot.observation import ObservationContract
+from robot.plant import SHADOW, PlantConfig
 from sim.equipment import equip
 from sim.physics import CpuPhysics
 from sim.randomize import PhysicsRandomizer
@@ -88,7 +89,13 @@ class ReorientEnv:
     """``n`` worlds of the task; a ``VectorEnv``."""
 
     def __init__(
-        self, task: TaskConfig, randomization: RandomizationConfig, n: int, seed: int, threads: int = 0
+        self,
+        task: TaskConfig,
+        randomization: RandomizationConfig,
+        n: int,
+        seed: int,
+        threads: int = 0,
+        plant: PlantConfig = SHADOW,
     ) -> None:
         """``threads`` is the number of CPU threads for physics, 0 for all; every draw comes from ``seed``."""
         self.task = task
@@ -104,7 +111,7 @@ class ReorientEnv:
         if learnt:
             self.adr = ADR(randomization.adr, list(learnt), n, self.generator, list(learnt.values()))
         source = Source(self.generator, self.adr)
-        spec = build_spec(task.scene)
+        spec = build_spec(task.scene, plant)
         equip(spec, randomization)
         self.physics = CpuPhysics(spec.compile(), n, threads)
         self.device = self.physics.device

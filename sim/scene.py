@@ -6,6 +6,8 @@ import mujoco
 import numpy as np
 
 from robot import hand
+from robot.plant import BASE, SHADOW, PlantConfig
+from sim.plant import add_hand
 
 CAMERAS = ("camera0", "camera1", "camera2")
 BASE_HEIGHT = 0.30
@@ -45,18 +47,21 @@ class SceneConfig:
     """Ratio of frictional to normal constraint impedance; above 1 it slows creep of the held block (Menagerie)."""
 
 
-def build_spec(config: SceneConfig) -> mujoco.MjSpec:
-    """The scene as an editable specification."""
+def build_spec(config: SceneConfig, plant: PlantConfig = SHADOW) -> mujoco.MjSpec:
+    """The scene as an editable specification, with our own hand or that of another plant (see ``sim.plant``)."""
+    own_hand = "" if plant.foreign else f'<include file="{hand.HAND_MJCF}"/>'
     # included, not attached: attaching would put a prefix before every name
     spec = mujoco.MjSpec.from_string(
         f"""<mujoco model="inhand">
           <compiler angle="radian" texturedir="{hand.ASSETS}"/>
-          <include file="{hand.HAND_MJCF}"/>
+          {own_hand}
           <include file="{hand.BLOCK_MJCF}"/>
         </mujoco>"""
     )
-    spec.body("rh_forearm").pos = [0.0, 0.0, BASE_HEIGHT]
-    spec.body("rh_forearm").quat = list(BASE_QUAT)
+    if plant.foreign:
+        add_hand(spec, plant)
+    spec.body(BASE).pos = [0.0, 0.0, BASE_HEIGHT]
+    spec.body(BASE).quat = list(BASE_QUAT)
     spec.body("block").pos = list(_WORKSPACE + [0.0, 0.0, 0.03])
     option = spec.option
     option.timestep = config.timestep
@@ -82,9 +87,9 @@ def build_spec(config: SceneConfig) -> mujoco.MjSpec:
     return spec
 
 
-def build_model(config: SceneConfig | None = None) -> mujoco.MjModel:
+def build_model(config: SceneConfig | None = None, plant: PlantConfig = SHADOW) -> mujoco.MjModel:
     """The compiled scene; names are those of ``robot.hand``, body and free joint of the block are ``block``."""
-    return build_spec(config or SceneConfig()).compile()
+    return build_spec(config or SceneConfig(), plant).compile()
 
 
 def _add_surroundings(spec: mujoco.MjSpec) -> None:
