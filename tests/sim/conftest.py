@@ -1,16 +1,12 @@
 import pytest
-from omegaconf import OmegaConf
 
-from inhand.config import CONF
+from inhand.config import load
+from inhand.evaluate import EvalJob
 from randomization.config import RandomizationConfig
 
 
 def preset(name: str) -> RandomizationConfig:
-    values = OmegaConf.load(CONF / "randomization" / f"{name}.yaml")
-    merged = OmegaConf.merge(OmegaConf.structured(RandomizationConfig), values)
-    config = OmegaConf.to_object(merged)
-    assert isinstance(config, RandomizationConfig)
-    return config
+    return load("eval", EvalJob, ["policy=none", f"randomization={name}"]).randomization
 
 
 @pytest.fixture(scope="session")

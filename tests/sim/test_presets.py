@@ -1,8 +1,22 @@
-"""The presets against the tables of the paper (arXiv 1808.00177 v5), figure by figure."""
+"""The presets against the tables of the papers (arXiv 1808.00177 v5 and 1910.07113), figure by figure."""
+
+import pytest
+import torch
+
+from randomization.terms import ForceTerm, TimingTerm
+from sim.env import ReorientEnv, TaskConfig
+from tests.sim.conftest import preset
+
+PRESETS = ("none", "dactyl", "dactyl_no_observation_noise", "dactyl_no_physics", "dactyl_no_unmodelled", "extended", "adr")
+
+
+def noises(config, effect: str) -> dict[tuple[str, str], str]:
+    terms = config.sensors.values()
+    return {(field, term.every): term.draw for term in terms if term.effect == effect for field in term.fields}
 
 
 def test_dactyl_physics_is_table_1(dactyl):
-    drawn = {name: (term.draw, term.apply) for name, term in dactyl.physics.items()}
+    drawn = {name: (term.draw, term.apply) for name, term in dactyl.physics.items() if name != "action_delay"}
     assert drawn == {
         "object_size": ("uniform(0.95, 1.05)", "scale"),
         "object_mass": ("uniform(0.5, 1.5)", "scale"),
@@ -16,23 +30,104 @@ def test_dactyl_physics_is_table_1(dactyl):
 
 
 def test_dactyl_sensing_is_table_7(dactyl):
-    millimetre, noise = 0.001, {name: (term.correlated, term.uncorrelated) for name, term in dactyl.sensors.items()}
-    assert noise == {
-        "fingertip_pos": (1 * millimetre, 2 * millimetre),
-        "object_pos": (5 * millimetre, 1 * millimetre),
-        "object_quat": (0.1, 0.1),
+    assert noises(dactyl, "noise") == {
+        ("fingertip_pos", "episode"): "normal(0, 0.001)",
+        ("fingertip_pos", "step"): "normal(0, 0.002)",
+        ("object_pos", "episode"): "normal(0, 0.005)",
+        ("object_pos", "step"): "normal(0, 0.001)",
+        ("object_quat", "episode"): "normal(0, 0.1)",
+        ("object_quat", "step"): "normal(0, 0.1)",
     }
-    assert dactyl.fingertip_marker_noise == 3 * millimetre
-    assert dactyl.base_marker_noise == 1 * millimetre
+    assert noises(dactyl, "markers") == {
+        ("fingertip_pos", "episode"): "normal(0, 0.003)",
+        ("base", "episode"): "normal(0, 0.001)",
+    }
 
 
 def test_dactyl_acting_is_table_8(dactyl):
-    percent = 0.01
-    assert dactyl.action.additive == 5 * percent
-    assert dactyl.action.correlated == dactyl.action.multiplicative == 1.5 * percent
+    drawn = {(term.effect, term.every): term.draw for term in dactyl.actions.values()}
+    assert drawn == {
+        ("offset", "step"): "normal(0, 0.05)",
+        ("offset", "episode"): "normal(0, 0.015)",
+        ("gain", "episode"): "normal(0, 0.015)",
+    }
 
 
-def test_none_is_nothing(none):
-    assert not none.physics and not none.sensors
-    assert none.action.additive == none.action.correlated == none.action.multiplicative == 0
-    assert none.fingertip_marker_noise == none.base_marker_noise == 0
+def test_dactyl_has_the_unmodelled_effects_of_appendix_c_2(dactyl):
+    dropout = dactyl.sensors["marker_dropout"]
+    assert (dropout.draw, dropout.time, dropout.fields) == ("constant(0.2)", "constant(1)", ["fingertip_pos"])
+    assert dactyl.sensors["occlusion"].effect == "occlusion"
+    delay = dactyl.physics["action_delay"]
+    assert (delay.fields, delay.draw, delay.per) == (["actuator_delay"], "bernoulli(0.5, 0.08)", "element")
+    assert dactyl.force == ForceTerm("log_uniform(0.001, 0.1)", "normal(0, 1)", 0.99)
+    assert dactyl.timing == TimingTerm("reciprocal_uniform(1250, 10000)")
+    backlash = dactyl.backlash
+    assert (backlash.draw, backlash.rate, backlash.least) == ("normal(1, 0.1)", 4.25, 2.0)
+    # robogym counts joints from 0, and drives a coupled pair as its FJ1
+    assert backlash.down == {"rh_A_FFJ4": 2.93, "rh_A_MFJ0": 1.92, "rh_A_RFJ3": 3.35, "rh_A_LFJ3": 3.87,
+                             "rh_A_LFJ0": 1.39, "rh_A_THJ4": 1.25}  # fmt: skip
+    assert backlash.up == {"rh_A_FFJ0": 1.86, "rh_A_MFJ0": 1.44, "rh_A_RFJ3": 2.98, "rh_A_RFJ0": 2.07,
+                           "rh_A_LFJ3": 2.94, "rh_A_LFJ0": 1.41, "rh_A_THJ5": 2.82, "rh_A_THJ4": 1.53,
+                           "rh_A_THJ2": 2.86, "rh_A_THJ1": 2.10}  # fmt: skip
+
+
+def test_the_ablations_of_table_4_leave_out_what_they_say(dactyl, none):
+    whole = {entry.name for entry in dactyl.entries()}
+    left_out = {
+        "dactyl_no_observation_noise": {name for name in whole if preset_of(name, "observation_noise")},
+        "dactyl_no_physics": {name for name in whole if preset_of(name, "physics")},
+        "dactyl_no_unmodelled": {name for name in whole if preset_of(name, "unmodelled")},
+    }
+    assert set.union(*left_out.values()) == whole
+    for name, missing in left_out.items():
+        assert missing and {entry.name for entry in preset(name).entries()} == whole - missing
+    assert not list(none.entries())
+
+
+def preset_of(name: str, part: str) -> bool:
+    """Which of D18's three kinds of randomization a term belongs to."""
+    section, _, term = name.partition(".")
+    unmodelled = section not in ("physics", "sensors") or term.split(".")[0] in (
+        "action_delay",
+        "marker_dropout",
+        "occlusion",
+    )
+    return part == ("unmodelled" if unmodelled else "physics" if section == "physics" else "observation_noise")
+
+
+def test_adr_has_the_quantities_of_r19():
+    fields = {field for term in preset("adr").physics.values() for field in term.fields}
+    assert fields >= {
+        *("actuator_forcerange", "actuator_gainprm", "body_inertia", "body_mass", "body_pos", "geom_size"),
+        *("tendon_range", "tendon_stiffness", "actuator_delay", "jnt_margin", "jnt_range", "jnt_stiffness"),
+        *("dof_armature", "dof_damping", "dof_frictionloss", "geom_friction", "geom_pos", "geom_margin"),
+        *("geom_solimp", "geom_solref", "opt.gravity"),
+    }
+    config = preset("adr").adr
+    assert (config.boundary_probability, config.step, config.limit, config.queue) == (0.5, 0.02, 4.0, 240)
+    assert (config.widen_at, config.narrow_at) == (20, 10)
+
+
+def test_adr_begins_as_calibrated():
+    """With every range of no width, the worlds are those without randomization."""
+    fresh, plain = (ReorientEnv(TaskConfig(), preset(name), 2, seed=0, threads=1) for name in ("adr", "none"))
+    fresh.reset()
+    for field, value in fresh.randomizer.nominal.items():
+        torch.testing.assert_close(torch.from_numpy(fresh.physics.expand(field)), torch.tensor(value).expand(2, *value.shape))
+    assert plain.metrics() == {"diverged": 0} and fresh.metrics()["adr/entropy"] < -3
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_runs_and_resumes_to_the_bit(name):
+    actions = torch.rand(16, 4, 20, generator=torch.Generator().manual_seed(2)) * 2 - 1
+    first, second = (ReorientEnv(TaskConfig(), preset(name), 4, seed, threads=1) for seed in (0, 9))
+    first.reset()
+    second.reset()
+    for action in actions[:8]:
+        first.step(action)
+    second.load_state_dict(first.state_dict())
+    for action in actions[8:]:
+        a, b = first.step(action), second.step(action)
+        assert torch.equal(a.observation.policy, b.observation.policy)
+        assert torch.equal(a.observation.critic, b.observation.critic)
+        assert torch.equal(a.reward, b.reward) and torch.equal(a.done, b.done)
