@@ -1,6 +1,7 @@
 """How an episode begins: the hand half open, the block in a random orientation settled on the palm."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,15 +10,23 @@ from torch import Tensor
 from robot import hand, rotation
 from sim.physics import CpuPhysics
 from sim.scene import BLOCK_HALF_DIAGONAL, PALM_CENTER
+from sim.settled import FirstState, SettledPool
 
 HOME = {f"rh_{finger}J{n}": angle for finger in hand.COUPLED_FINGERS for n, angle in ((3, 0.35), (2, 0.35), (1, 0.15))}
 HOME |= {"rh_LFJ5": 0.1, "rh_THJ4": 0.3, "rh_THJ1": 0.2}
 """Joint angles [rad] of the half-open hand; joints not named stand at zero."""
 
+CACHED_TRIES = 3
+"""States from the cache that a world is offered before its block falls anew."""
+
 
 @dataclass(frozen=True)
 class ResetConfig:
-    """The distribution of first states."""
+    """The distribution of first states, and what it may cost to draw them.
+
+    Raises:
+        ValueError: if a value is out of its range.
+    """
 
     joint_noise: float = 0.03
     """Standard deviation of the hand's first joint angles and targets about the half-open hand, as a share of each
@@ -38,22 +47,33 @@ class ResetConfig:
     max_retries: int = 30
     """How often a world is tried again whose block did not settle on the palm."""
 
+    cache: int = 256
+    """How many settled states are kept to begin episodes from, 0 for none. Each comes from a world of the run, with its
+    own draw of physics, and is seen with other faces each time."""
+
+    cache_settle_time: float = 0.08
+    """Seconds for which a block that comes from the cache is left to settle in its new world."""
+
+    refresh: float = 0.1
+    """Share of resets that let a block fall anew though the cache is full; what settles replaces the oldest states."""
+
+    def __post_init__(self) -> None:
+        for name in ("joint_noise", "drop_from", "position_noise"):
+            if getattr(self, name) < 0.0:
+                raise ValueError(f"reset {name} is {getattr(self, name)}; it must not be negative")
+        for name in ("settle_time", "settled_speed", "cache_settle_time"):
+            if getattr(self, name) <= 0.0:
+                raise ValueError(f"reset {name} is {getattr(self, name)}; it must be positive")
+        for name in ("max_retries", "cache"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"reset {name} is {getattr(self, name)}; allowed: 0 or more")
+        if not 0.0 < self.refresh <= 1.0:
+            raise ValueError(f"reset refresh is {self.refresh}; allowed: above 0, up to 1")
+
 
 def home_joint_pos() -> Tensor:
     """Joint angles [rad] of the half-open hand, (24,)."""
     return torch.tensor([HOME.get(name, 0.0) for name in hand.JOINT_NAMES])
-
-
-@dataclass(frozen=True)
-class FirstState:
-    """Where hand and block are when the block is let go, base frame."""
-
-    joint_pos: Tensor
-    """(m, 24) [rad]."""
-    object_pos: Tensor
-    """(m, 3) [m]."""
-    object_quat: Tensor
-    """(m, 4)."""
 
 
 def draw_first_state(config: ResetConfig, m: int, generator: torch.Generator) -> FirstState:
@@ -62,7 +82,7 @@ def draw_first_state(config: ResetConfig, m: int, generator: torch.Generator) ->
     joints = home_joint_pos() + config.joint_noise * spread * torch.randn(m, hand.NUM_JOINTS, generator=generator)
     pos = torch.tensor(PALM_CENTER) + config.position_noise * torch.randn(m, 3, generator=generator)
     pos[:, 1] -= BLOCK_HALF_DIAGONAL + config.drop_from  # up is -y
-    return FirstState(joints, pos, rotation.random_uniform(m, generator))
+    return FirstState(joints, hand.actuator_pos(joints), pos, rotation.random_uniform(m, generator))
 
 
 class Resetter:
@@ -72,6 +92,7 @@ class Resetter:
         self.config = config
         self.physics = physics
         self.generator = generator
+        self.pool = SettledPool(config.cache)
 
     def reset(self, ids: np.ndarray) -> None:
         """Resets worlds ``ids``, (m,).
@@ -79,27 +100,50 @@ class Resetter:
         Raises:
             RuntimeError: if the block of a world cannot be brought to rest on the palm.
         """
-        pending = ids
-        for _ in range(1 + self.config.max_retries):
-            self._place(pending)
-            pending = pending[~self._settled(pending).numpy()]
-            if not len(pending):
+        # one choice for all worlds of a call: a few that fall anew would keep the others waiting as long as all
+        fresh = not self.pool.full or float(torch.rand((), generator=self.generator)) < self.config.refresh
+        cached_tries = 0 if fresh else CACHED_TRIES
+        tries = cached_tries + 1 + self.config.max_retries
+        pending, faults = ids, {}
+        for attempt in range(tries):
+            limits = self.physics.joint_range(pending)
+            if attempt < cached_tries:
+                self._settle(pending, self.pool.draw(limits, self.generator), self.config.cache_settle_time)
+            else:
+                first = draw_first_state(self.config, len(pending), self.generator)
+                self._settle(pending, first.within(limits), self.config.settle_time)
+            measured = self.physics.measure(pending)
+            faults = self._faults(pending, measured)
+            failed = torch.stack(list(faults.values())).any(0)
+            # worlds in which cached states did not settle are no fair sample of all: they add nothing
+            if fresh:
+                self.pool.add({name: value[~failed] for name, value in measured.items()})
+            if not failed.any():
                 return
-        raise RuntimeError(f"the block did not settle in {1 + self.config.max_retries} tries, worlds {pending[:5]}")
+            pending = pending[failed.numpy()]
+        causes = ", ".join(f"{fault} in {int(there.sum())}" for fault, there in faults.items() if there.any())
+        raise RuntimeError(f"the block did not settle in {tries} tries in worlds {pending[:5]}: {causes}")
 
-    def _settled(self, ids: np.ndarray) -> Tensor:
-        """Whether the blocks lie still above the palm's surface, (m,) bool."""
-        measured = self.physics.measure(ids)
-        above = measured["object_pos"][:, 1] < PALM_CENTER[1]  # up is -y
-        still = measured["object_linvel"].norm(dim=1) < self.config.settled_speed
-        return above & still & ~self.physics.diverged(ids)
-
-    def _place(self, ids: np.ndarray) -> None:
-        first = draw_first_state(self.config, len(ids), self.generator)
-        joints = first.joint_pos.clamp(*self.physics.joint_range(ids).unbind(-1))
+    def _settle(self, ids: np.ndarray, first: FirstState, seconds: float) -> None:
         self.physics.reset(ids)
-        self.physics.set_joints(ids, joints)
+        self.physics.set_joints(ids, first.joint_pos)
         self.physics.set_block(ids, first.object_pos, first.object_quat)
-        self.physics.set_target(hand.actuator_pos(joints), ids)
+        self.physics.set_target(first.joint_target, ids)
         self.physics.forward(ids)
-        self.physics.step(round(self.config.settle_time / self.physics.model.opt.timestep), ids)
+        self.physics.step(max(1, round(seconds / self.physics.model.opt.timestep)), ids)
+
+    def _faults(self, ids: np.ndarray, measured: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What keeps blocks from counting as settled on the palm, each (m,) bool."""
+        return {
+            "it lies below the palm": measured["object_pos"][:, 1] >= PALM_CENTER[1],  # up is -y
+            "it moves": measured["object_linvel"].norm(dim=1) >= self.config.settled_speed,
+            "the simulation diverged": self.physics.diverged(ids),
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to go on exactly from here; physics and generator are their owners'."""
+        return {"pool": self.pool.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on exactly from where ``state_dict`` was taken."""
+        self.pool.load_state_dict(state["pool"])
