@@ -12,15 +12,13 @@ from policy.evaluate import Evaluation, evaluate, table
 from policy.runtime import PolicyRuntime
 from randomization.config import RandomizationConfig
 from robot.goal import GoalConfig
+from robot.plant import PlantConfig
 from sim.env import ReorientEnv, TaskConfig
 from sim.reset import ResetConfig
 from sim.scene import SceneConfig
 
 if TYPE_CHECKING:
     from sim.video import Clip
-
-PLANT = "shadow"
-"""Name of the plant in reports: our own model of the hand."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +46,9 @@ class EvalJob:
     reset: ResetConfig = field(default_factory=ResetConfig)
     randomization: RandomizationConfig = field(default_factory=RandomizationConfig)
 
+    plant: PlantConfig = field(default_factory=PlantConfig)
+    """The model of the hand: our own, on which policies train, or one that others wrote."""
+
     physics_threads: int = 0
     """CPU threads of the physics; 0 for all."""
 
@@ -72,10 +73,10 @@ class EvalJob:
 def run(job: EvalJob) -> None:
     """Evaluates, prints a row as in D18's Table 3; writes ``out`` as JSON and then, which may fail, draws ``video``."""
     result, clip = run_evaluation(job)
-    name = f"block, {job.goal.law} goals, randomization {job.randomization.name}"
+    name = f"block, {job.goal.law} goals, randomization {job.randomization.name}, plant {job.plant.name}"
     report.console().print(table({name: result}))
     if job.out is not None:
-        report.write_json(job.out, result.as_json(PLANT, job.randomization.name, job.goal.law, job.policy))
+        report.write_json(job.out, result.as_json(job.plant.name, job.randomization.name, job.goal.law, job.policy))
     if clip is not None:
         draw(clip, Path(str(job.video)))
 
@@ -89,7 +90,7 @@ def run_evaluation(job: EvalJob) -> "tuple[Evaluation, Clip | None]":
     policy = PolicyRuntime.load(Path(job.policy))
     task = TaskConfig(goal=job.goal, scene=job.scene, reset=job.reset)
     task = replace(task, action=policy.action_contract, policy_observation=list(policy.policy_contract.names))
-    arguments = (task, job.randomization, job.trials, job.seed, job.physics_threads)
+    arguments = (task, job.randomization, job.trials, job.seed, job.physics_threads, job.plant)
     generator = torch.Generator().manual_seed(job.seed) if job.sample else None
     if job.video is None:
         return evaluate(policy, ReorientEnv(*arguments), generator), None

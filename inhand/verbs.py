@@ -1,8 +1,8 @@
 """The table of verbs. It must cost no import: each verb names its function, and is imported when it is run."""
 
 import importlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, get_type_hints
 
 
@@ -17,8 +17,10 @@ class Verb:
     exit status (None is 0)."""
     example: str
     """A command line worth copying."""
-    argument: str | None = None
-    """The key that an argument without ``=`` stands for, as in ``inhand replay LOG``."""
+    arguments: tuple[str, ...] = ()
+    """The keys that arguments without ``=`` stand for, in their order, as in ``inhand replay LOG``."""
+    synonyms: Mapping[str, str] = field(default_factory=dict)
+    """Other words for keys."""
 
     def load(self) -> tuple[Callable[[Any], int | None], type]:
         """The function, and the dataclass of its configuration."""
@@ -37,30 +39,37 @@ VERBS = {
         help="consecutive successes of a policy over N trials",
         function="inhand.evaluate:run",
         example="inhand eval policy=outputs/first/policy trials=100 randomization=dactyl out=eval.json",
-        argument="policy",
+        arguments=("policy",),
     ),
     "deploy": Verb(
         help="let a policy drive a hand (by default the virtual rig) through the bridge; leaves a flight log",
         function="inhand.deploy:run",
         example="inhand deploy policy=outputs/first/policy seconds=60",
-        argument="policy",
+        arguments=("policy",),
     ),
     "replay": Verb(
         help="feed a flight log through the same policy path again, compare every action, draw a video",
         function="inhand.replay:run",
         example="inhand replay outputs/demo/deploy/flight.mcap video=flight.mp4",
-        argument="log",
+        arguments=("log",),
     ),
     "rig": Verb(
         help="the virtual rig alone, until Ctrl-C",
         function="inhand.rig:run",
         example="inhand rig rig.friction=0.7",
     ),
+    "randomization": Verb(
+        help="a randomization preset as a table; or check that every term is drawn as it says and has an effect",
+        function="inhand.randomization:run",
+        example="inhand randomization check preset=dactyl",
+        arguments=("action", "randomization"),
+        synonyms={"preset": "randomization"},
+    ),
     "bench": Verb(
         help="measure how fast this machine simulates, infers and keeps time",
         function="inhand.bench:run",
         example="inhand bench sim out=bench.json",
-        argument="suite",
+        arguments=("suite",),
     ),
     "doctor": Verb(
         help="what this machine can do, and what to install where the main job could not run",
@@ -75,6 +84,7 @@ USER_ERRORS = (
     "policy.artefact.ArtefactError",
     "policy.checkpoint.CheckpointError",
     "policy.runtime.NotFinite",
+    "sim.plant.PlantUnavailable",
     "sim.camera.RenderingUnavailable",
     "vision.estimator.VisionUnavailable",
 )

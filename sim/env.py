@@ -99,6 +99,7 @@ class ReorientEnv:
     ) -> None:
         """``threads`` is the number of CPU threads for physics, 0 for all; every draw comes from ``seed``."""
         self.task = task
+        self.plant = plant
         self.num_envs = n
         self.policy_contract = ObservationContract(tuple(task.policy_observation))
         self.critic_contract = ObservationContract(tuple(task.critic_observation))

@@ -9,6 +9,7 @@ import imageio.v2 as imageio
 import numpy as np
 from torch import Tensor
 
+from robot.plant import SHADOW, PlantConfig
 from sim.camera import Camera
 from sim.env import ReorientEnv
 from sim.puppet import Moment, Puppet
@@ -26,6 +27,8 @@ class Clip:
     captions: list[str]
     frame_rate: float
     """Frames per second."""
+    plant: PlantConfig = SHADOW
+    """Whose hand it was."""
 
 
 class RecordedEnv(ReorientEnv):
@@ -35,7 +38,7 @@ class RecordedEnv(ReorientEnv):
         """Takes what ``ReorientEnv`` takes, and the world to keep."""
         super().__init__(*arguments, **keywords)
         self.world = world
-        self.clip = Clip([], [], 1.0 / self.task.action.period)
+        self.clip = Clip([], [], 1.0 / self.task.action.period, self.plant)
         """The episode so far, to its end if it has ended."""
         self._over = False
 
@@ -67,7 +70,7 @@ def write_video(path: Path, clip: Clip, width: int = 640, height: int = 480) -> 
     Raises:
         RenderingUnavailable: see ``Camera``.
     """
-    puppet = Puppet(build_model())
+    puppet = Puppet(build_model(plant=clip.plant))
     path.parent.mkdir(parents=True, exist_ok=True)
     with (
         Camera(puppet.model, width, height) as camera,
