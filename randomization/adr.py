@@ -151,8 +151,6 @@ class ADR:
         drawn, even if the boundary has moved since: left out, the long episodes, which are the successful ones, would
         be missing most.
         """
-        if self.config.frozen:
-            return
         boundary = self.boundary[ids]
         self.boundary[ids] = NO_BOUNDARY
         tried = boundary != NO_BOUNDARY
@@ -170,6 +168,11 @@ class ADR:
             full = self.count == self.config.queue
             if full.any():
                 self._move(full)
+
+    def open(self, reach: float) -> None:
+        """Makes every range that from -``reach``, or 0 where one-sided, to ``reach``."""
+        self.reach.fill_(reach)
+        self.reach[: len(self.names)][self.one_sided] = 0.0
 
     def _move(self, full: Tensor) -> None:
         """Averages and empties the queues that are ``full``, (2d,) bool, and moves their boundaries."""
