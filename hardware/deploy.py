@@ -22,6 +22,7 @@ from hardware.statistics import LoopReport
 from policy import artefact
 from policy.artefact import Artefact, git_hash
 from robot.hand import model_hash
+from robot.plant import PlantConfig
 
 Report = TypeVar("Report", LoopReport, RecorderReport)
 
@@ -46,6 +47,8 @@ class DeployConfig(ControllerConfig):
     """Where an external rig serves."""
     rig: RigConfig = field(default_factory=RigConfig)
     """The virtual rig, unless the rig is external."""
+    plant: PlantConfig = field(default_factory=PlantConfig)
+    """The model of the virtual rig's hand: our own, or one that others wrote."""
     max_age: MaxAge = field(default_factory=MaxAge)
     """The oldest messages to act on."""
 
@@ -122,7 +125,7 @@ class Deployment:
         self._launch("recorder", recorder)
         if not config.external:
             for name in rig_processes(config.rig):
-                self._launch(name, RigProcess(endpoints, config.rig, LISTENER_TIMEOUT))
+                self._launch(name, RigProcess(endpoints, config.rig, LISTENER_TIMEOUT, config.plant))
         for child in self.children.values():
             child.wait_ready()
         self._launch("loop", loop)
@@ -227,7 +230,7 @@ def run_metadata(config: DeployConfig, policy: Artefact) -> dict[str, dict[str, 
     """What was running, for the head of the flight log."""
     flown = msgspec.to_builtins(config)
     if config.external:
-        del flown["rig"]  # what serves there is its own affair
+        del flown["rig"], flown["plant"]  # what serves there is its own affair
     return {
         "contract": {"contract.json": (Path(config.policy) / artefact.CONTRACT).read_text()},
         "policy": {"directory": config.policy, "sha256": policy.contract["sha256"][artefact.WEIGHTS]},

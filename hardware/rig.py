@@ -15,12 +15,13 @@ from hardware.process import Lifetime, load_config, say_ready
 from hardware.rig_config import RigConfig, RigProcess
 from hardware.virtual_mocap import VirtualMocap
 from hardware.watchdog import ACTIVE, HOLD, Watchdog
-from robot import hand, rotation
+from robot import hand
 from robot.frames import Pose
 from robot.goal import dropped
-from sim.puppet import base_pose
-from sim.reset import ResetConfig, home_joint_pos
-from sim.scene import BLOCK_HALF_DIAGONAL, PALM_CENTER, SceneConfig, build_model
+from robot.plant import PlantConfig
+from sim.physics import CpuPhysics
+from sim.reset import ResetConfig, Resetter
+from sim.scene import SceneConfig, build_model
 
 SUBSTEP = 0.002
 """Seconds of physics per step."""
@@ -34,102 +35,73 @@ log = logging.getLogger(__name__)
 
 
 class Plant:
-    """The hand and the block as they really are: one MuJoCo world."""
+    """The hand and the block as they really are: one world of physics."""
 
-    def __init__(self, config: RigConfig) -> None:
-        self._model = build_model(SceneConfig(timestep=SUBSTEP))
-        self._data = mujoco.MjData(self._model)
-        self._perturb(config)
-        joints = [self._model.joint(name) for name in hand.JOINT_NAMES]
-        self._qpos = np.array([joint.qposadr[0] for joint in joints])
-        self._dof = np.array([joint.dofadr[0] for joint in joints])
-        self._actuators = np.array([self._model.actuator(name).id for name in hand.ACTUATOR_NAMES])
-        self._markers = np.array([self._model.site(name).id for name in MARKERS])
-        block = self._model.joint("block")
-        self._block_qpos = int(block.qposadr[0])
-        self._full_force = self._model.actuator_forcerange.copy()
-        self._T_world_base = base_pose(self._model)
+    def __init__(self, config: RigConfig, plant: PlantConfig, generator: torch.Generator) -> None:
+        """``generator`` decides how the block comes to lie on the palm.
 
-    def _perturb(self, config: RigConfig) -> None:
-        model = self._model
-        block = model.body("block").id
-        model.body_mass[block] *= config.block_mass
-        model.body_inertia[block] *= config.block_mass
-        model.geom_friction[:, 0] *= config.friction
-        model.actuator_gainprm[:, 0] *= config.gain
-        model.actuator_biasprm[:, 1] *= config.gain
-        model.dof_damping[:] *= config.damping
-        mujoco.mj_setConst(model, self._data)
+        Raises:
+            PlantUnavailable: if this machine has no copy of the plant's model.
+        """
+        model = build_model(SceneConfig(timestep=SUBSTEP), plant)
+        _perturb(model, config)
+        self._physics = CpuPhysics(model, n=1, threads=1)
+        self._resetter = Resetter(ResetConfig(cache=0), self._physics, generator)
+        self._markers = [model.site(name).id for name in MARKERS]
+        self._site_xpos = self._physics.batch.bind("site_xpos")
+        self._full_force = model.actuator_forcerange.copy()
+        self._force_range = self._physics.expand("actuator_forcerange")
+        self.target = torch.zeros(hand.NUM_ACTUATORS, dtype=torch.float64)
+        """Actuator targets in force (20,) [rad]."""
 
-    def reset(self, generator: torch.Generator) -> None:
+    def reset(self) -> None:
         """Half opens the hand and lays the block on the palm, in a random orientation.
 
         Raises:
             RuntimeError: if the block does not stay there.
         """
-        start = ResetConfig()
-        home = home_joint_pos().double()
-        place = torch.tensor(PALM_CENTER, dtype=torch.float64) - torch.tensor(
-            [0.0, BLOCK_HALF_DIAGONAL + start.drop_from, 0.0]
-        )
-        for _ in range(start.max_retries):
-            mujoco.mj_resetData(self._model, self._data)
-            turned = rotation.random_uniform(1, generator, torch.float64)[0]
-            T_world_block = self._T_world_base @ Pose(place, turned)
-            self._data.qpos[self._qpos] = home.numpy()
-            self._data.qpos[self._block_qpos : self._block_qpos + 7] = torch.cat(
-                (T_world_block.pos, T_world_block.quat)
-            )
-            self.command(hand.actuator_pos(home).numpy(), force=1.0)
-            self.step(round(start.settle_time / SUBSTEP))
-            if not has_dropped(self.block_in_base):
-                return
-        raise RuntimeError(f"the block fell off the palm {start.max_retries} times")
+        self._force_range[0] = self._full_force
+        self._resetter.reset(np.array([0]))
+        self.target = self.measure()["joint_target"]
 
     def step(self, steps: int = 1) -> None:
         """Advances by ``steps`` of ``SUBSTEP``."""
-        mujoco.mj_step(self._model, self._data, nstep=steps)
+        self._physics.step(steps)
 
-    def command(self, target: np.ndarray, force: float) -> None:
+    def command(self, target: torch.Tensor, force: float) -> None:
         """Sets the actuators' targets (20,) [rad] and the share of the full force that they may use."""
-        self._data.ctrl[self._actuators] = target
-        self._model.actuator_forcerange[:] = force * self._full_force
+        self.target = target
+        self._physics.set_target(target.unsqueeze(0))
+        self._force_range[0] = force * self._full_force
 
-    @property
-    def target(self) -> np.ndarray:
-        """Actuator targets in force (20,) [rad]."""
-        return self._data.ctrl[self._actuators]
-
-    @property
-    def joint_pos(self) -> np.ndarray:
-        """(24,) [rad]."""
-        return self._data.qpos[self._qpos]
-
-    @property
-    def joint_vel(self) -> np.ndarray:
-        """(24,) [rad/s]."""
-        return self._data.qvel[self._dof]
+    def measure(self) -> dict[str, torch.Tensor]:
+        """The exact values of every observation field that physics knows, see ``robot.observation``."""
+        return {name: value[0] for name, value in self._physics.measure().items()}
 
     @property
     def markers(self) -> torch.Tensor:
         """Positions of ``MARKERS`` in the world (9, 3) [m]."""
-        return torch.from_numpy(self._data.site_xpos[self._markers])
+        return torch.from_numpy(self._site_xpos[0, self._markers])
 
-    @property
-    def block_in_world(self) -> Pose:
-        """Where the block is."""
-        found = self._data.body("block")
-        return Pose(torch.from_numpy(found.xpos.copy()), torch.from_numpy(found.xquat.copy()))
-
-    @property
-    def block_in_base(self) -> Pose:
-        """Where the block is, seen from the hand."""
-        return self._T_world_base.inverse() @ self.block_in_world
+    def in_world(self, T_base_block: Pose) -> Pose:
+        """The pose in the world of what lies at one in the base frame."""
+        return self._physics.T_world_base @ Pose(T_base_block.pos.double(), T_base_block.quat.double())
 
 
-def has_dropped(block_in_base: Pose) -> bool:
-    """Whether a block there has fallen off the hand."""
-    return bool(dropped(block_in_base.pos.unsqueeze(0)))
+def _perturb(model: mujoco.MjModel, config: RigConfig) -> None:
+    block = model.body("block").id
+    model.body_mass[block] *= config.block_mass
+    model.body_inertia[block] *= config.block_mass
+    model.geom_friction[:, 0] *= config.friction
+    model.actuator_gainprm[:, 0] *= config.gain
+    model.actuator_biasprm[:, 1] *= config.gain
+    model.dof_damping[:] *= config.damping
+    mujoco.mj_setConst(model, mujoco.MjData(model))
+
+
+def has_dropped(object_pos: torch.Tensor) -> bool:
+    """Whether a block there (3,), base frame, has fallen off the hand."""
+    return bool(dropped(object_pos.unsqueeze(0)))
 
 
 class Rig:
@@ -137,10 +109,9 @@ class Rig:
 
     def __init__(self, process: RigProcess) -> None:
         self._config = config = process.rig
-        self._generator = torch.Generator().manual_seed(config.seed)
         self._noise = np.random.default_rng(config.seed)
-        self._plant = Plant(config)
-        self._plant.reset(self._generator)
+        self._plant = Plant(config, process.plant, torch.Generator().manual_seed(config.seed))
+        self._plant.reset()
         self._mocap = VirtualMocap(config, MARKERS)
         self._watchdog = Watchdog(config.watchdog, config.command_delay)
         self._mode = ""
@@ -196,7 +167,7 @@ class Rig:
         if command := self._watchdog.due(now):
             self._obeyed_ns = command.capture_ns
             if command.target is not None:
-                self._plant.command(np.array(command.target), force=1.0)
+                self._plant.command(torch.tensor(command.target, dtype=torch.float64), force=1.0)
         mode = self._watchdog.mode(now)
         if mode == HOLD and self._mode != HOLD:
             self._hold()
@@ -206,46 +177,43 @@ class Rig:
 
     def _hold(self) -> None:
         """Makes the measured pose the target, with reduced force."""
-        lower, upper = hand.actuator_range()
-        position = hand.actuator_pos(torch.from_numpy(self._plant.joint_pos))
-        target = position.clamp(lower.double(), upper.double()).numpy()
-        self._plant.command(target, force=self._config.hold_force)
+        position = hand.actuator_pos(self._plant.measure()["joint_pos"])
+        self._plant.command(position.clamp(*hand.actuator_range()), force=self._config.hold_force)
 
-    def _watch_block(self, now: int, block_in_base: Pose) -> None:
+    def _watch_block(self, now: int, object_pos: torch.Tensor) -> None:
         """Puts a dropped block back after a pause, as a person would."""
         if self._dropped_ns is None:
-            if has_dropped(block_in_base):
+            if has_dropped(object_pos):
                 self._dropped_ns = now
                 self._event(BLOCK_DROPPED, "")
         elif now - self._dropped_ns > self._config.reset_pause * NS:
-            self._plant.reset(self._generator)
+            self._plant.reset()
             self._hold()
             self._dropped_ns = None
             self._event(BLOCK_RESET, "")
 
     def state(self, now: int) -> HandState:
         """What the hand's sensors say."""
-        config, plant, noise = self._config, self._plant, self._noise
+        config, true = self._config, self._plant.measure()
+        angles = true["joint_pos"].numpy() + config.encoder_noise * self._noise.standard_normal(hand.NUM_JOINTS)
+        speeds = true["joint_vel"].numpy() + config.velocity_noise * self._noise.standard_normal(hand.NUM_JOINTS)
         return HandState(
             capture_ns=now,
-            joint_pos=tuple((plant.joint_pos + config.encoder_noise * noise.standard_normal(hand.NUM_JOINTS)).tolist()),
-            joint_vel=tuple(
-                (plant.joint_vel + config.velocity_noise * noise.standard_normal(hand.NUM_JOINTS)).tolist()
-            ),
-            target=tuple(plant.target.tolist()),
+            joint_pos=tuple(angles.tolist()),
+            joint_vel=tuple(speeds.tolist()),
+            target=tuple(self._plant.target.tolist()),
             mode=self._mode or HOLD,
             force=1.0 if self._mode == ACTIVE else config.hold_force,
             obeyed_ns=self._obeyed_ns,
         )
 
     def _report_world(self, now: int) -> None:
-        self._mocap.expose(now, self._plant.markers, self._plant.block_in_world)
-        block = self._plant.block_in_base
-        self._watch_block(now, block)
+        true = self._plant.measure()
+        block = Pose(true["object_pos"], true["object_quat"])
+        self._mocap.expose(now, self._plant.markers, self._plant.in_world(block))
+        self._watch_block(now, block.pos)
         body = Body(tuple(block.pos.tolist()), tuple(block.quat.tolist()))
-        self._truth_out.send(
-            "truth", Truth(capture_ns=now, joint_pos=tuple(self._plant.joint_pos.tolist()), block=body)
-        )
+        self._truth_out.send("truth", Truth(capture_ns=now, joint_pos=tuple(true["joint_pos"].tolist()), block=body))
 
     def _event(self, kind: str, text: str) -> None:
         log.info("%s %s", kind, text)

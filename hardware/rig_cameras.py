@@ -29,7 +29,7 @@ class RigCameras:
 
     def __init__(self, process: RigProcess) -> None:
         self._config = process.rig
-        self._puppet = Puppet(build_model())
+        self._puppet = Puppet(build_model(plant=process.plant))
         self._camera = Camera(self._puppet.model, self._config.camera_size, self._config.camera_size)
         self._truth = Subscriber([process.endpoints.truth], ["truth"])
         self._out = Publisher(process.endpoints.cameras, "rig_cameras")

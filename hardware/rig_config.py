@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, field
 
 from hardware.bus import Endpoints
+from robot.plant import SHADOW, PlantConfig
 
 MAX_CAMERA_SIZE = 960
 """The smaller side of the scene's off-screen buffer [pixels]."""
@@ -96,3 +97,5 @@ class RigProcess:
     """What it is."""
     listener_timeout: float = 0.0
     """Seconds to wait for a listener to each stream before the first message, so that none is lost; 0: not at all."""
+    plant: PlantConfig = SHADOW
+    """The model of its hand."""
