@@ -129,6 +129,7 @@ class Resetter:
         self.physics.set_joints(ids, first.joint_pos)
         self.physics.set_block(ids, first.object_pos, first.object_quat)
         self.physics.set_target(first.joint_target, ids)
+        self.physics.remember_target(ids)
         self.physics.forward(ids)
         self.physics.step(max(1, round(seconds / self.physics.model.opt.timestep)), ids)
 

@@ -11,7 +11,6 @@ from robot.action import ActionContract
 from robot.goal import GoalConfig
 from sim.env import ReorientEnv, TaskConfig
 from sim.physics import CpuPhysics
-from sim.reset import ResetConfig, draw_first_state
 from sim.scene import SceneConfig, build_model
 
 
@@ -165,26 +164,6 @@ def test_a_diverged_world_is_counted_and_starts_anew(none):
     assert float(step.reward[0]) == 0.0
     assert torch.isfinite(step.observation.critic).all()
     assert not env.step(hold(env)).done.any()
-
-
-def test_the_block_is_let_go_touching_nothing(dactyl):
-    env = make(dactyl, n=64)
-    env.randomizer.reset(np.arange(64))
-    first = draw_first_state(ResetConfig(), 64, torch.Generator().manual_seed(0))
-    env.physics.set_joints(np.arange(64), first.joint_pos)
-    env.physics.set_block(np.arange(64), first.object_pos, first.object_quat)
-    env.physics.forward(np.arange(64))
-    deepest = np.array([min(env.physics.batch.get_data(i).contact.dist, default=0.0) for i in range(64)])
-    assert (deepest < -0.001).mean() < 0.05  # a wrist far off its home may still lift the palm that high
-
-
-def test_an_episode_begins_with_the_block_at_rest_on_the_palm(dactyl):
-    env = make(dactyl, n=64)
-    env.reset()
-    assert float(env.measurement["object_linvel"].norm(dim=1).max()) < 0.2
-    assert float(env.measurement["object_pos"][:, 1].max()) < -0.02
-    limits, joints = env.physics.joint_range(np.arange(64)), env.measurement["joint_pos"]
-    assert float((limits[..., 0] - joints).max()) < 0.1 and float((joints - limits[..., 1]).max()) < 0.1
 
 
 @pytest.mark.slow
