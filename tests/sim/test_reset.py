@@ -83,8 +83,6 @@ def test_states_from_the_cache_are_distributed_as_without_it(dactyl):
         env.reset()
     assert settling_time(cached).min() < 0.1
     ours, theirs = poses(cached), poses(plain)
-    faces = [np.bincount(values.pop("face up"), minlength=6) for values in (ours, theirs)]
-    assert stats.chi2_contingency(faces).pvalue > 0.001
     for name, values in theirs.items():
         assert np.asarray(stats.ks_2samp(ours[name], values))[1] > 0.001, name
 
