@@ -51,8 +51,6 @@ class Plant:
         self._site_xpos = self._physics.batch.bind("site_xpos")
         self._full_force = model.actuator_forcerange.copy()
         self._force_range = self._physics.expand("actuator_forcerange")
-        self.target = torch.zeros(hand.NUM_ACTUATORS, dtype=torch.float64)
-        """Actuator targets in force (20,) [rad]."""
 
     def reset(self) -> None:
         """Half opens the hand and lays the block on the palm, in a random orientation.
@@ -62,7 +60,6 @@ class Plant:
         """
         self._force_range[0] = self._full_force
         self._resetter.reset(np.array([0]))
-        self.target = self.measure()["joint_target"]
 
     def step(self, steps: int = 1) -> None:
         """Advances by ``steps`` of ``SUBSTEP``."""
@@ -70,22 +67,39 @@ class Plant:
 
     def command(self, target: torch.Tensor, force: float) -> None:
         """Sets the actuators' targets (20,) [rad] and the share of the full force that they may use."""
-        self.target = target
         self._physics.set_target(target.unsqueeze(0))
         self._force_range[0] = force * self._full_force
 
-    def measure(self) -> dict[str, torch.Tensor]:
-        """The exact values of every observation field that physics knows, see ``robot.observation``."""
-        return {name: value[0] for name, value in self._physics.measure().items()}
+    @property
+    def target(self) -> torch.Tensor:
+        """Actuator targets in force (20,) [rad]."""
+        return self._physics.joint_target()[0]
+
+    @property
+    def joint_pos(self) -> torch.Tensor:
+        """(24,) [rad]."""
+        return self._physics.joint_pos()[0]
+
+    @property
+    def joint_vel(self) -> torch.Tensor:
+        """(24,) [rad/s]."""
+        return self._physics.joint_vel()[0]
 
     @property
     def markers(self) -> torch.Tensor:
         """Positions of ``MARKERS`` in the world (9, 3) [m]."""
         return torch.from_numpy(self._site_xpos[0, self._markers])
 
-    def in_world(self, T_base_block: Pose) -> Pose:
-        """The pose in the world of what lies at one in the base frame."""
-        return self._physics.T_world_base @ Pose(T_base_block.pos.double(), T_base_block.quat.double())
+    @property
+    def block_in_base(self) -> Pose:
+        """Where the block is, seen from the hand."""
+        block = self._physics.block()
+        return Pose(block.pos[0], block.quat[0])
+
+    @property
+    def block_in_world(self) -> Pose:
+        """Where the block is."""
+        return self._physics.T_world_base @ self.block_in_base
 
 
 def _perturb(model: mujoco.MjModel, config: RigConfig) -> None:
@@ -177,8 +191,9 @@ class Rig:
 
     def _hold(self) -> None:
         """Makes the measured pose the target, with reduced force."""
-        position = hand.actuator_pos(self._plant.measure()["joint_pos"])
-        self._plant.command(position.clamp(*hand.actuator_range()), force=self._config.hold_force)
+        lower, upper = hand.actuator_range()
+        target = hand.actuator_pos(self._plant.joint_pos).clamp(lower.double(), upper.double())
+        self._plant.command(target, force=self._config.hold_force)
 
     def _watch_block(self, now: int, object_pos: torch.Tensor) -> None:
         """Puts a dropped block back after a pause, as a person would."""
@@ -194,26 +209,26 @@ class Rig:
 
     def state(self, now: int) -> HandState:
         """What the hand's sensors say."""
-        config, true = self._config, self._plant.measure()
-        angles = true["joint_pos"].numpy() + config.encoder_noise * self._noise.standard_normal(hand.NUM_JOINTS)
-        speeds = true["joint_vel"].numpy() + config.velocity_noise * self._noise.standard_normal(hand.NUM_JOINTS)
+        config, plant = self._config, self._plant
+        angles = plant.joint_pos.numpy() + config.encoder_noise * self._noise.standard_normal(hand.NUM_JOINTS)
+        speeds = plant.joint_vel.numpy() + config.velocity_noise * self._noise.standard_normal(hand.NUM_JOINTS)
         return HandState(
             capture_ns=now,
             joint_pos=tuple(angles.tolist()),
             joint_vel=tuple(speeds.tolist()),
-            target=tuple(self._plant.target.tolist()),
+            target=tuple(plant.target.tolist()),
             mode=self._mode or HOLD,
             force=1.0 if self._mode == ACTIVE else config.hold_force,
             obeyed_ns=self._obeyed_ns,
         )
 
     def _report_world(self, now: int) -> None:
-        true = self._plant.measure()
-        block = Pose(true["object_pos"], true["object_quat"])
-        self._mocap.expose(now, self._plant.markers, self._plant.in_world(block))
+        plant = self._plant
+        self._mocap.expose(now, plant.markers, plant.block_in_world)
+        block = plant.block_in_base
         self._watch_block(now, block.pos)
         body = Body(tuple(block.pos.tolist()), tuple(block.quat.tolist()))
-        self._truth_out.send("truth", Truth(capture_ns=now, joint_pos=tuple(true["joint_pos"].tolist()), block=body))
+        self._truth_out.send("truth", Truth(capture_ns=now, joint_pos=tuple(plant.joint_pos.tolist()), block=body))
 
     def _event(self, kind: str, text: str) -> None:
         log.info("%s %s", kind, text)

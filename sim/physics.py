@@ -95,33 +95,51 @@ class CpuPhysics:
         self._qpos[ids, start : start + 7] = torch.cat((T_world_block.pos, T_world_block.quat), dim=1).numpy()
         self._qvel[ids, self._block_dof : self._block_dof + 6] = 0.0
 
+    def joint_pos(self, ids: np.ndarray | slice = slice(None)) -> Tensor:
+        """The joints' positions [rad] in worlds ``ids``, (m, 24), float64."""
+        return torch.from_numpy(self._qpos[ids][:, self._joint_qpos])
+
+    def joint_vel(self, ids: np.ndarray | slice = slice(None)) -> Tensor:
+        """The joints' velocities [rad/s] in worlds ``ids``, (m, 24), float64."""
+        return torch.from_numpy(self._qvel[ids][:, self._joint_dof])
+
+    def joint_target(self, ids: np.ndarray | slice = slice(None)) -> Tensor:
+        """The actuators' position targets [rad] in worlds ``ids``, (m, 20), float64."""
+        return torch.from_numpy(self._ctrl[ids][:, self._actuators])
+
+    def block(self, ids: np.ndarray | slice = slice(None)) -> Pose:
+        """``T_base_block`` in worlds ``ids``, (m, …), float64."""
+        start = self._block_qpos
+        pos, quat = torch.from_numpy(self._qpos[ids, start : start + 7]).split((3, 4), dim=1)
+        return self.T_world_base.inverse() @ Pose(pos, quat)
+
     def measure(self, ids: np.ndarray | slice = slice(None)) -> dict[str, Tensor]:
         """The exact values, float32, of every observation field that physics knows, of worlds ``ids``.
 
         See ``robot.observation`` for the fields.
         """
-        qpos, qvel, ctrl = (torch.from_numpy(x[ids]) for x in (self._qpos, self._qvel, self._ctrl))
         tips = torch.from_numpy(self._site_xpos[ids][:, self._fingertips])
         distals = torch.from_numpy(self._xquat[ids][:, self._distals])
-        start, dof = self._block_qpos, self._block_dof
+        dof = self._block_dof
+        linvel, angvel = torch.from_numpy(self._qvel[ids, dof : dof + 6]).split(3, dim=1)
         T_base_world = self.T_world_base.inverse()
-        T_base_block = T_base_world @ Pose(qpos[:, start : start + 3], qpos[:, start + 3 : start + 7])
+        T_base_block = self.block(ids)
         values = {
-            "joint_pos": qpos[:, self._joint_qpos],
-            "joint_vel": qvel[:, self._joint_dof],
-            "joint_target": ctrl[:, self._actuators],
+            "joint_pos": self.joint_pos(ids),
+            "joint_vel": self.joint_vel(ids),
+            "joint_target": self.joint_target(ids),
             "fingertip_pos": T_base_world.apply(tips),
             "fingertip_quat": rotation.multiply(T_base_world.quat, distals),
             "object_pos": T_base_block.pos,
             "object_quat": T_base_block.quat,
-            "object_linvel": rotation.rotate(T_base_world.quat, qvel[:, dof : dof + 3]),
+            "object_linvel": rotation.rotate(T_base_world.quat, linvel),
             # a free joint's angular velocity is given in the body's own frame
-            "object_angvel": rotation.rotate(T_base_block.quat, qvel[:, dof + 3 : dof + 6]),
+            "object_angvel": rotation.rotate(T_base_block.quat, angvel),
         }
         return {name: value.float() for name, value in values.items()}
 
     def touched(self) -> Tensor | None:
-        """Whether something touches the box around each fingertip marker, (n, 5) bool; None in a model without boxes."""
+        """Whether something touches the boxes around fingertip markers, (n, 5) bool; None in a model without boxes."""
         return torch.from_numpy(self._sensors[:, self._occlusion] > 0.0) if self._occlusion else None
 
     def push(self, acceleration: Tensor) -> None:
@@ -133,7 +151,7 @@ class CpuPhysics:
 
     def set_timestep(self, seconds: Tensor | float, ids: np.ndarray | slice = slice(None)) -> None:
         """Sets the length of a sub-step [s] in worlds ``ids``, (m,)."""
-        self.batch.expand("opt.timestep")[ids] = seconds if isinstance(seconds, float) else seconds.numpy()
+        self.batch.expand("opt.timestep")[ids] = seconds.numpy() if isinstance(seconds, Tensor) else seconds
 
     def expand(self, field: str) -> np.ndarray:
         """Per-world values of a model field, (n, …), live: what is written holds from the next call on."""
