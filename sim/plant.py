@@ -200,5 +200,5 @@ def _match(plant: PlantConfig, kind: str, names: dict[str, str], elements: dict[
 
 
 def _unknown(plant: PlantConfig, kind: str, name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.0)
-    return f"plant {plant.name} maps {kind} {name!r}, which {plant.file} has not; the nearest is {', '.join(near) or 'none'}"
+    near = ", ".join(difflib.get_close_matches(name, list(known), n=1, cutoff=0.0))
+    return f"plant {plant.name} maps {kind} {name!r}, which its model has not; the nearest is {near or 'none'}"
