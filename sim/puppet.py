@@ -1,5 +1,6 @@
 """Posing hand, block and goal of a scene without physics, for pictures."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import mujoco
@@ -22,6 +23,12 @@ class Moment:
     """(4,)."""
     goal_quat: Tensor
     """(4,)."""
+
+    @classmethod
+    def of(cls, measurement: Mapping[str, Tensor], goal_quat: Tensor, world: int) -> "Moment":
+        """What can be seen of one of n worlds that measure so and have these goals, (n, 4); a copy."""
+        seen = {name: measurement[name][world].clone() for name in ("joint_pos", "object_pos", "object_quat")}
+        return cls(**seen, goal_quat=goal_quat[world].clone())
 
 
 def base_pose(model: mujoco.MjModel) -> Pose:

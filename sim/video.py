@@ -47,16 +47,11 @@ class RecordedEnv(ReorientEnv):
         if not self._over:
             seconds = len(self.clip.moments) * self.task.action.period
             reached = int(self.goals.successes[self.world])
-            self.clip.moments.append(self._moment())
+            self.clip.moments.append(Moment.of(self.measurement, self.goals.quat, self.world))
             self.clip.captions.append(caption(seconds, reached))
         step = super().step(action)
         self._over |= bool(step.done[self.world])
         return step
-
-    def _moment(self) -> Moment:
-        seen = {name: value[self.world].clone() for name, value in self.measurement.items()}
-        goal_quat = self.goals.quat[self.world].clone()
-        return Moment(seen["joint_pos"], seen["object_pos"], seen["object_quat"], goal_quat)
 
 
 def caption(seconds: float, reached: int) -> str:
