@@ -6,6 +6,7 @@ from omegaconf import MISSING
 
 from hardware.deploy import DeployConfig, DeployReport, deploy
 from inhand import report
+from sim.plant import locate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,8 @@ class DeployJob(DeployConfig):
 
 def run(job: DeployJob) -> int:
     """Deploys, prints the report and, with ``out``, writes it as JSON; 1 if anything failed."""
+    if not job.external:
+        locate(job.plant)  # before a log is begun
     result = deploy(job)
     show(result)
     if job.out is not None:

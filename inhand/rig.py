@@ -6,6 +6,7 @@ from hardware.bus import Endpoints
 from hardware.deploy import serve_rig
 from hardware.rig_config import RigConfig, RigProcess
 from robot.plant import PlantConfig
+from sim.plant import locate
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class RigJob:
 
 def run(job: RigJob) -> int:
     """Runs the rig's processes until Ctrl-C, or until one of them fails."""
+    locate(job.plant)  # before anything starts
     for name, address in asdict(job.endpoints).items():
         print(f"{name:8} {address}")
     print("drive it from another terminal: inhand deploy external=true policy=DIRECTORY", flush=True)

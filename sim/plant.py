@@ -35,11 +35,13 @@ class PlantUnavailable(RuntimeError):
 
 
 def locate(plant: PlantConfig) -> Path:
-    """The MJCF of a foreign plant on this machine; nothing is downloaded.
+    """The MJCF of a plant's hand on this machine; nothing is downloaded.
 
     Raises:
         PlantUnavailable: if there is none.
     """
+    if not plant.foreign:
+        return hand.HAND_MJCF
     install = f".venv/bin/pip install '{plant.install}'"
     if plant.directory is not None:
         path, remedy = Path(plant.directory) / plant.file, "plant.directory must hold it"
