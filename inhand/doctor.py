@@ -43,6 +43,7 @@ def examine() -> list[Finding]:
         probe.video(),
         probe.messaging(),
         *probe.drivers(),
+        *probe.plants(),
     ]
 
 

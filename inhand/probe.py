@@ -38,6 +38,12 @@ DRIVERS = {
 }
 """Makers' kits for optional drivers, by the name of their distribution: what for."""
 
+PLANTS = {
+    "gymnasium-robotics": "the hand of Gymnasium-Robotics, plant=gymnasium_robotics",
+    "mujoco-menagerie": "the hand of MuJoCo Menagerie, plant=menagerie; its models are fetched apart (docs/plants.md)",
+}
+"""Packages of models of the hand that others wrote: what for."""
+
 RENDER = """
 import json, mujoco, numpy
 from OpenGL import GL
@@ -187,14 +193,23 @@ def messaging() -> Finding:
 
 def drivers() -> Iterator[Finding]:
     """The optional drivers of cameras, motion capture and hands."""
-    for name, purpose in DRIVERS.items():
-        try:
-            yield Finding("drivers", name, metadata.version(name))
-        except metadata.PackageNotFoundError:
-            yield Finding("drivers", name, f"not installed: {purpose}", None, f"{PIP} {name}")
+    yield from _optional("drivers", DRIVERS)
     aravis = ctypes.util.find_library("aravis-0.8")
     fix = "" if aravis else "apt-get install libaravis-0.8-0"
     yield Finding("drivers", "aravis", aravis or "not installed: GenICam cameras", None, fix)
+
+
+def plants() -> Iterator[Finding]:
+    """Models of the hand to evaluate and deploy on besides our own."""
+    yield from _optional("plants", PLANTS)
+
+
+def _optional(topic: str, packages: dict[str, str]) -> Iterator[Finding]:
+    for name, purpose in packages.items():
+        try:
+            yield Finding(topic, name, metadata.version(name))
+        except metadata.PackageNotFoundError:
+            yield Finding(topic, name, f"not installed: {purpose}", None, f"{PIP} {name}")
 
 
 def _cpuinfo() -> tuple[str, set[str]]:
