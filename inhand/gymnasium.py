@@ -81,13 +81,13 @@ def _option(group: str, name: str, schema: type[T]) -> T:
     names = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
     if name not in names:
         raise ValueError(unknown(group, name, names))
-    state = GlobalHydra.instance()
-    outer, state.hydra = state.hydra, None  # the program that asks may run under Hydra itself
+    outer = GlobalHydra.instance().hydra  # the program that asks may run under Hydra itself
+    GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(CONF), version_base=HYDRA_VERSION):
             return typed(compose(overrides=[f"+{group}={name}"])[group], schema)
     finally:
-        state.hydra = outer
+        GlobalHydra.instance().hydra = outer
 
 
 register(ID, entry_point=f"{__name__}:make", vector_entry_point=f"{__name__}:make_vec")
