@@ -1,7 +1,7 @@
 """The task under a Gymnasium id, with our presets; importing this module registers ``inhand/ReorientBlock-v0``.
 
-Gymnasium has loaded no plugins since 1.0, so somebody has to import it: ``import inhand.gymnasium``, or with the id,
-``gymnasium.make("inhand.gymnasium:inhand/ReorientBlock-v0")``.
+Gymnasium has searched for no plugins since 1.0: import this module, or let ``gymnasium.make`` do it, with the id
+``inhand.gymnasium:inhand/ReorientBlock-v0``.
 """
 
 from dataclasses import replace

@@ -39,6 +39,11 @@ def run_example(word: str) -> dict[str, Any]:
     return names
 
 
+def test_the_first_example_makes_what_it_says():
+    names = run_example("registers the id")
+    assert names["env"].unwrapped.batch.num_envs == 1 and names["envs"].num_envs == 64
+
+
 def test_stable_baselines3_trains_on_it():
     model = run_example("stable_baselines3")["model"]
     fresh = PPO("MultiInputPolicy", model.env, n_steps=32, batch_size=32, seed=0).policy.state_dict()

@@ -168,6 +168,15 @@ def test_one_world_goes_on_with_the_episode_that_its_batch_began():
     assert not same(env.reset()[0], first)
 
 
+def test_a_world_that_diverges_ends_with_numbers_all_the_same():
+    envs = make_vec(2, "dactyl", critic=True)
+    envs.reset(seed=0)
+    envs.worlds.physics.batch.bind("qvel")[0, 3] = np.nan
+    observation, reward, terminated, _, info = envs.step(np.zeros((2, 20), np.float32))
+    assert terminated.tolist() == [True, False] and reward[0] == 0.0
+    assert observation in envs.observation_space and info["final_obs"][0] in envs.single_observation_space
+
+
 def test_gymnasiums_wrappers_read_a_batch():
     envs = DictInfoToList(RecordEpisodeStatistics(make_vec(3, "dactyl", SHORT)))
     plain = make_vec(3, "dactyl", SHORT)
@@ -221,9 +230,10 @@ def test_frames_show_the_world_and_at_its_end_how_it_ended():
     assert [str(each.message) for each in caught if "infinity" not in str(each.message)] == []
     frames = []
     env.reset(seed=0)
-    for _ in range(10):
+    for step in range(10):
         env.step(np.zeros(20, np.float32))
-        frames.append(env.render())
+        if step > 6:
+            frames.append(env.render())
     env.reset()
     frames.append(env.render())
     changes = [np.abs(b.astype(int) - a).mean() for a, b in itertools.pairwise(frames)]
