@@ -195,9 +195,7 @@ def _match(plant: PlantConfig, kind: str, names: dict[str, str], elements: dict[
         if PREFIX + theirs not in elements:
             raise ValueError(_unknown(plant, kind, theirs, (name.removeprefix(PREFIX) for name in elements)))
     if left := elements.keys() - {PREFIX + theirs for theirs in names.values()}:
-        raise ValueError(
-            f"plant {plant.name}: {kind} {min(left).removeprefix(PREFIX)!r} is none of ours by its mapping"
-        )
+        raise ValueError(f"plant {plant.name} maps {kind} {min(left).removeprefix(PREFIX)!r} to none of ours")
     return {ours: elements[PREFIX + theirs] for ours, theirs in names.items()}
 
 

@@ -8,14 +8,18 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from hardware.bus import Endpoints, Publisher
 from hardware.child import ROOT
 from hardware.clock import now_ns
 from hardware.messages import JointCommand
 from hardware.process import save_config
-from hardware.rig import Rig
+from hardware.rig import Plant, Rig, has_dropped
 from hardware.rig_config import RigConfig, RigProcess
+from inhand.config import load
+from inhand.rig import RigJob
+from robot.hand import ACTUATOR_NAMES, BASE_MARKER_POS, COUPLED_FINGERS, JOINT_NAMES
 
 SERVE = (sys.executable, "-m", "tests.hardware.serve")
 
@@ -47,6 +51,22 @@ def test_a_rig_that_stalled_does_not_carry_out_what_waited(tmp_path_factory: pyt
     state = rig.state(now_ns())
     assert (state.mode, state.target, state.obeyed_ns) == ("active", (0.3,) * 20, last.capture_ns)
     commands.close()
+
+
+def test_the_hand_of_a_rig_may_be_one_that_others_wrote() -> None:
+    foreign = load("rig", RigJob, ["plant=gymnasium_robotics"]).plant
+    plant = Plant(RigConfig(), foreign, torch.Generator().manual_seed(0))
+    plant.reset()
+    assert not has_dropped(plant.block_in_base.pos)
+    T_world_base = plant.block_in_world @ plant.block_in_base.inverse()
+    base = T_world_base.inverse().apply(plant.markers[: len(BASE_MARKER_POS)])
+    torch.testing.assert_close(base, torch.tensor(BASE_MARKER_POS, dtype=torch.float64))
+    spread = torch.tensor([-0.3 if name.endswith("J4") else 0.0 for name in ACTUATOR_NAMES], dtype=torch.float64)
+    plant.command(spread, force=1.0)
+    plant.step(500)
+    reached = dict(zip(JOINT_NAMES, plant.joint_pos.tolist(), strict=True))
+    # by our signs all four fingers spread; by theirs first and middle finger would cross the others
+    assert all(reached[f"rh_{finger}J4"] == pytest.approx(-0.3, abs=0.1) for finger in COUPLED_FINGERS)
 
 
 @pytest.mark.slow

@@ -91,6 +91,14 @@ def test_evaluation_writes_its_json_and_a_video(run: Path, tmp_path: Path):
     assert _frames(video) > 5
 
 
+def test_evaluation_runs_on_a_hand_that_others_wrote(run: Path, tmp_path: Path):
+    out = tmp_path / "eval.json"
+    inhand("eval", str(run / "policy"), "plant=gymnasium_robotics", "trials=2", "goal.time_limit=1", f"out={out}")
+    assert json.loads(out.read_text())["plant"] == "gymnasium_robotics"
+    message = inhand("eval", str(run / "policy"), "plant=menagerie", "plant.directory=elsewhere", status=1)
+    assert "plant.directory must hold it" in message and len(message.strip().splitlines()) == 1
+
+
 def test_a_result_is_written_even_if_its_video_cannot_be_drawn(run: Path, tmp_path: Path):
     out = tmp_path / "eval.json"
     arguments = [str(run / "policy"), "trials=1", "goal.time_limit=1", f"out={out}", f"video={tmp_path / 'trial.mp4'}"]
