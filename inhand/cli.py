@@ -48,7 +48,7 @@ def run(name: str, verb: Verb, arguments: Sequence[str]) -> int:
             return _fail(f"inhand {name}", str(error), 1)
 
     try:
-        return launch(name, attempt, schema, arguments, bare_key=verb.argument)
+        return launch(name, attempt, schema, arguments, verb.arguments, verb.synonyms)
     except UsageError as error:
         return _fail(f"inhand {name}", str(error), 2)
     except KeyboardInterrupt:

@@ -33,8 +33,8 @@ def explanation(name: str, verb: Verb, schema: type) -> str:
     from inhand.config import composed, groups, plain
     from inhand.schema import keys
 
-    argument = f" {verb.argument.upper()}" if verb.argument else ""
-    lines = [f"usage: inhand {name}{argument} [key=value ...]", "", f"{name}: {verb.help}", ""]
+    arguments = "".join(f" {each.upper()}" for each in verb.arguments)
+    lines = [f"usage: inhand {name}{arguments} [key=value ...]", "", f"{name}: {verb.help}", ""]
     lines += ["example:", f"  {verb.example}", "", "keys (type, default):"]
     values = OmegaConf.to_container(composed(name, schema))
     for key in keys(schema):

@@ -1,7 +1,7 @@
 """A verb as a Hydra application, its configuration checked before it starts."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NoReturn, TypeVar
 
 import hydra
@@ -17,7 +17,12 @@ T = TypeVar("T")
 
 
 def launch(
-    verb: str, function: Callable[[T], int], schema: type[T], arguments: Sequence[str], bare_key: str | None = None
+    verb: str,
+    function: Callable[[T], int],
+    schema: type[T],
+    arguments: Sequence[str],
+    bare_keys: Sequence[str] = (),
+    synonyms: Mapping[str, str] | None = None,
 ) -> int:
     """Runs ``function`` under the configuration that ``arguments`` (overrides and Hydra's flags) ask for.
 
@@ -26,7 +31,8 @@ def launch(
         function: What is run; returns an exit status.
         schema: The dataclass that it takes.
         arguments: The rest of the command line.
-        bare_key: The key that an argument without ``=`` stands for.
+        bare_keys: The keys that arguments without ``=`` stand for, in their order.
+        synonyms: Other words for keys.
 
     Returns:
         The exit status of the function; over the jobs of a sweep, the highest.
@@ -37,7 +43,7 @@ def launch(
     parser = get_args_parser()
     parser.error = _refuse
     flags = parser.parse_args(list(arguments))
-    named = {each: _with_key(each, bare_key) for each in flags.overrides}
+    named = _with_keys(flags.overrides, bare_keys, synonyms or {})
     arguments = [named.get(each, each) for each in arguments]
     register(verb, schema)
     if flags.config_name is None and flags.config_path is None and flags.config_dir is None and not flags.hydra_help:
@@ -61,12 +67,19 @@ def _refuse(message: str) -> NoReturn:
     raise UsageError(f"{message} (keys are given without dashes, as key=value)")
 
 
-def _with_key(argument: str, bare_key: str | None) -> str:
-    """``argument`` as an override; quoted, because Hydra would read commas and brackets in a path."""
-    if bare_key is None or "=" in argument or argument.startswith(("~", "+")):
-        return argument
-    quoted = argument.replace("'", r"\'")
-    return f"{bare_key}='{quoted}'"
+def _with_keys(arguments: Sequence[str], bare_keys: Sequence[str], synonyms: Mapping[str, str]) -> dict[str, str]:
+    """Each argument as an override; values without keys are quoted: Hydra would read commas and brackets in a path."""
+    named, bare = {}, list(bare_keys)
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if equals or argument.startswith(("~", "+")):
+            named[argument] = f"{synonyms.get(key, key)}{equals}{value}"
+        elif not bare:
+            named[argument] = argument
+        else:
+            quoted = argument.replace("'", r"\'")
+            named[argument] = f"{bare.pop(0)}='{quoted}'"
+    return named
 
 
 def _jobs(overrides: Sequence[str], sweep: bool) -> Iterator[list[str]]:

@@ -47,9 +47,9 @@ def console() -> Console:
 def show(title: str, rows: Sequence[Row]) -> None:
     """Prints rows that share their keys as a table; numbers stand to the right."""
     table = Table(title=title, title_justify="left")
-    for name in rows[0] if rows else ():
+    for place, name in enumerate(rows[0] if rows else ()):
         numbers = all(isinstance(row[name], int | float) and not isinstance(row[name], bool) for row in rows)
-        table.add_column(name, justify="right" if numbers else "left", overflow="fold")
+        table.add_column(name, justify="right" if numbers else "left", overflow="fold", no_wrap=place == 0)
     for row in rows:
         table.add_row(*(_text(value) for value in row.values()))
     console().print(table)

@@ -81,7 +81,7 @@ class Adversary(Memory):
 class Backlash(Memory):
     """How much of a motor's movement reaches its joint (D18 C.2, with the rates of robogym).
 
-    The slack s of a joint lies in [-1, 1]; a motor that pulls in direction a moves s towards sgn(a), at the joint's rate.
+    The slack s of a joint lies in [-1, 1]; a motor that pulls in direction a moves s towards sgn(a), at its rate.
     What is left of the step when the slack is taken up moves the joint: the share α of the movement.
     """
 

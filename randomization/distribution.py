@@ -44,13 +44,14 @@ _SYNTAX = re.compile(r"\s*(\w+)\s*\(([^()]*)\)\s*")
 class Distribution:
     """A named distribution and its parameters.
 
-    ``uniform(low, high)``, ``log_uniform(low, high)`` (the logarithm is uniform), ``reciprocal_uniform(low, high)`` (one
-    over the value is uniform between the two), ``normal(mean, sd)``, ``exponential(mean)``, ``bernoulli(p, value)`` (the value with probability p, else 0),
-    ``constant(value)``.
+    ``uniform(low, high)``, ``log_uniform(low, high)`` (the logarithm is uniform), ``reciprocal_uniform(low, high)``
+    (one over the value is uniform between the two), ``normal(mean, sd)``, ``exponential(mean)``,
+    ``bernoulli(p, value)`` (the value with probability p, else 0), ``constant(value)``.
 
-    With scale α, and λ from automatic domain randomization (g(x) = exp(x) - 1; R19 prints exp(x - 1), which would not
+    With a scale α, and λ from automatic domain randomization (g(x) = exp(x) - 1; R19 prints exp(x - 1), which does not
     vanish at zero): ``adr_factor(α)`` is exp(α λ); ``adr_spread(α)`` is exp(N), N ~ N(α λ₁, (α λ₂)²);
-    ``adr_offset(α)`` is \\|N\\|, N ~ N(g(α λ₁), g(α λ₂)²); ``adr_jitter(α)`` is N ~ N(0, g(α λ)²); ``adr_amount(α)`` is α λ.
+    ``adr_offset(α)`` is abs(N), N ~ N(g(α λ₁), g(α λ₂)²); ``adr_jitter(α)`` is N ~ N(0, g(α λ)²); ``adr_amount(α)``
+    is α λ.
 
     Raises:
         ValueError: if the name is unknown or the parameters do not fit it.
@@ -99,6 +100,28 @@ class Distribution:
             "adr_amount": lambda: (0.0, first * limit),
         }
         return known[self.name]() if self.name in known else (-math.inf, math.inf)
+
+    def distance(self, values: Tensor) -> float | None:
+        """Kolmogorov-Smirnov distance of draws (n,) from the distribution; None where it follows learnt parameters."""
+        first, last = self.parameters[0], self.parameters[-1]
+        x = values.double().sort().values
+        if self.name == "constant":
+            return float((~torch.isclose(x, torch.tensor(first, dtype=x.dtype))).double().mean())
+        if self.name == "bernoulli":
+            return abs(float(torch.isclose(x, torch.tensor(last, dtype=x.dtype)).double().mean()) - first)
+        if self.learnt:
+            return None
+        if self.name == "normal":
+            below = 0.5 * (1.0 + torch.erf((x - first) / (math.sqrt(2.0) * last)))
+        elif self.name == "exponential":
+            below = -torch.expm1(-x.clamp(min=0.0) / first)
+        else:
+            uneven = {"log_uniform": torch.log, "reciprocal_uniform": lambda y: -1.0 / y}
+            even = uneven.get(self.name, torch.Tensor.double)
+            low, high = (even(torch.tensor(end, dtype=x.dtype)) for end in sorted(self.bounds(0.0)))
+            below = ((even(x) - low) / (high - low)).clamp(0.0, 1.0)
+        count = torch.arange(len(x) + 1, dtype=x.dtype) / len(x)
+        return float(torch.maximum(count[1:] - below, below - count[:-1]).max())
 
     def sample(self, shape: tuple[int, ...], generator: torch.Generator, learnt: Tensor | None = None) -> Tensor:
         """Independent draws of the given shape, float32, on the generator's device.

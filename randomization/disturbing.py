@@ -45,8 +45,8 @@ class RandomForce(Memory):
 class Timing(Memory):
     """How long the sub-steps of ``n`` worlds really last.
 
-    D18 adds an exponentially distributed time to each of ten sub-steps of 8 ms. What a control step takes in all is drawn
-    here, by the sum's Gamma distribution, and spread evenly over however many sub-steps there are.
+    D18 adds an exponentially distributed time to each of ten sub-steps of 8 ms. Here the sum of the ten is spread
+    evenly over however many sub-steps there are.
     """
 
     def __init__(self, term: TimingTerm, n: int, source: Source, period: float) -> None:

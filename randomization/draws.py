@@ -1,4 +1,4 @@
-"""Where the values of randomization terms come from: one generator, and the ranges of automatic domain randomization."""
+"""Where the values of terms come from: one generator, and the ranges of automatic domain randomization."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from randomization.distribution import Distribution, parse
 class Draw:
     """Draws the values of one term for chosen worlds."""
 
+    term: str
     distribution: Distribution
     source: "Source"
     columns: Sequence[int] = ()
@@ -43,4 +44,4 @@ class Source:
         """How the values of ``term`` are drawn, whose distribution is ``text``."""
         distribution = parse(text)
         names = [term + ending for ending in distribution.learnt]
-        return Draw(distribution, self, [self.adr.names.index(name) for name in names] if self.adr else ())
+        return Draw(term, distribution, self, [self.adr.names.index(name) for name in names] if self.adr else ())

@@ -1,4 +1,4 @@
-"""Times without a new measurement, in which the last one stays: dropouts, occlusion, slow refresh (D18 C.2, DeXtreme)."""
+"""Times without a new measurement, when the last one stays: dropouts, occlusion, slow refresh (D18 C.2, DeXtreme)."""
 
 from dataclasses import dataclass
 
@@ -86,7 +86,9 @@ class Gaps(Memory):
         if term.effect == "refresh":
             missing = term.left >= 1.0
             # fractions of a step add up, so that the mean interval is the one that was drawn
-            term.left.copy_(torch.where(missing, term.left - 1.0, term.left + term.value.unsqueeze(-1) - 1.0).clamp(min=0))
+            term.left.copy_(
+                torch.where(missing, term.left - 1.0, term.left + term.value.unsqueeze(-1) - 1.0).clamp(min=0)
+            )
             return missing
         if term.effect == "occlusion":
             if touched is None:

@@ -43,7 +43,9 @@ class _Line(Memory):
             past[:, self.fresh] = seen[name][self.fresh]
             newer, older = past[whole, worlds], past[whole + 1, worlds]
             share = (self.delay - whole).view(-1, *(1,) * (newer.dim() - 1))
-            seen[name] = _between(newer, older, share) if FIELDS[name].unit == "wxyz" else torch.lerp(newer, older, share)
+            seen[name] = (
+                _between(newer, older, share) if FIELDS[name].unit == "wxyz" else torch.lerp(newer, older, share)
+            )
         self.fresh.fill_(False)
 
 

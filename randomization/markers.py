@@ -12,7 +12,7 @@ from robot.hand import BASE_MARKER_POS
 
 
 class Markers(Memory):
-    """Misplaced markers on the fingertips move with their fingers; those on the hand's base move the measured base frame."""
+    """Misplaced markers: those on fingertips move with their fingers, those on the hand's base move the base frame."""
 
     def __init__(self, terms: dict[str, SensorTerm], n: int, source: Source) -> None:
         super().__init__()

@@ -14,8 +14,8 @@ from randomization.noise import Injection, Noise
 class Sensing(Memory):
     """Turns exact measurements of ``n`` worlds into those that the policy sees.
 
-    In the order in which they come about: markers sit off their places, positions and poses are measured with noise, a pose is
-    mistaken for another, nothing new is seen, and what is seen arrives late.
+    In the order in which they come about: markers sit off their places, positions and poses are measured with noise, a
+    pose is mistaken for another, nothing new is seen, and what is seen arrives late.
     """
 
     def __init__(self, config: RandomizationConfig, n: int, source: Source, period: float) -> None:

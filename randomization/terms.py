@@ -79,7 +79,8 @@ class PhysicsTerm:
     def draws(self) -> list[Drawing]:
         """Its distributions."""
         names = "" if self.names == "*" else f" {self.names}"
-        what = f"{'×' if self.apply == 'scale' else '+'} {', '.join(self.fields)} of {self.of}{names}, per {self.per}"
+        shared = ", all alike" if self.per == "group" else ""
+        what = f"{'×' if self.apply == 'scale' else '+'} {', '.join(self.fields)} of {self.of}{names}{shared}"
         return [Drawing("", what, self.draw, self.unit, "episode")]
 
 
@@ -91,10 +92,10 @@ class SensorTerm:
     ``markers``: each motion-capture marker sits off its place by a drawn vector [m]: those on the ``fingertip_pos``, in
     the frames of their links, or those on the hand's ``base``, which moves all that is measured.
     ``dropout``: the last value stays, for ``time`` seconds; the draw is the probability per second that this begins.
-    ``occlusion``: while something touches the weightless box around a fingertip marker, the last visible value stays; the
-    draw is the probability per step that the marker is hidden then.
+    ``occlusion``: while something touches the weightless box around a fingertip marker, the last visible value stays;
+    the draw is the probability per step that the marker is hidden then.
     ``refresh``: a new value comes only every so many seconds. ``delay``: values are so many seconds old.
-    ``injection``: the probability per step that the block is seen at a random pose.
+    ``injection``: the draw is the probability per step that the block is seen at a random pose.
 
     Raises:
         ValueError: if a value is not one of those allowed.

@@ -31,7 +31,9 @@ def select(field: str, of: str, names: str, model: mujoco.MjModel) -> np.ndarray
         return None
     elements = _names(field.split("_")[0], model)
     if not elements:
-        raise ValueError(f"the model has no elements of {field!r} that could be selected; kinds: dof, {', '.join(KINDS)}")
+        raise ValueError(
+            f"the model has no elements of {field!r} that could be selected; kinds: dof, {', '.join(KINDS)}"
+        )
     owners = ["object" if e == "block" else "robot" if e.startswith("rh_") else "scene" for e in elements]
     rows = [
         i

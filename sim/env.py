@@ -21,11 +21,14 @@ from robot.plant import SHADOW, PlantConfig
 from sim.equipment import equip
 from sim.physics import CpuPhysics
 from sim.randomize import PhysicsRandomizer
-from sim.reset import ResetConfig, Resetter
+from sim.reset import ResetConfig, Resetter, Unsettled
 from sim.scene import SceneConfig, build_spec
 from sim.vector_env import Observation, Step
 
 log = logging.getLogger(__name__)
+
+REDRAWS = 5
+"""How often worlds in which no block comes to rest get other physics, before that is an error."""
 
 
 @dataclass
@@ -177,7 +180,8 @@ class ReorientEnv:
         weights = self.task.reward
         return weights.progress * goal.progress + weights.goal * goal.reached + weights.drop * fallen
 
-    def _reset(self, ids: Tensor) -> None:
+    def randomize(self, ids: Tensor) -> None:
+        """Draws the physics and imperfections of a new episode for worlds ``ids``, (m,), in whatever state they are."""
         rows = ids.numpy()
         if self.adr is not None:
             self.adr.draw(ids)
@@ -187,7 +191,23 @@ class ReorientEnv:
                 part.reset(ids)
         if self.timing is not None:
             self.physics.set_timestep(self.task.scene.timestep, rows)
-        self.resetter.reset(rows)
+
+    def _settle(self, ids: Tensor) -> None:
+        for last in (*(False,) * REDRAWS, True):
+            self.randomize(ids)
+            try:
+                return self.resetter.reset(ids.numpy())
+            except Unsettled as error:
+                if last:
+                    raise
+                log.warning("%s; another draw of physics is tried", error)
+                ids = torch.from_numpy(error.worlds)
+                if self.adr is not None:  # in such a world nothing can be reached
+                    self.adr.finish(ids, torch.zeros(len(ids)))
+
+    def _reset(self, ids: Tensor) -> None:
+        self._settle(ids)
+        rows = ids.numpy()
         fresh = self.physics.measure(rows)
         for name, value in fresh.items():
             self.measurement[name][ids] = value

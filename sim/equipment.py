@@ -21,7 +21,9 @@ def equip(spec: mujoco.MjSpec, randomization: RandomizationConfig) -> None:
     """
     delays = [term.draw for term in randomization.physics.values() if "actuator_delay" in term.fields]
     if delays:
-        least, most = (sum(ends) for ends in zip(*(parse(d).bounds(randomization.adr.limit) for d in delays), strict=True))
+        least, most = (
+            sum(ends) for ends in zip(*(parse(d).bounds(randomization.adr.limit) for d in delays), strict=True)
+        )
         if least < 0.0 or most > MAX_DELAY:
             raise ValueError(f"actuator delays can reach from {least:g} to {most:g} s; allowed: 0 to {MAX_DELAY} s")
         for name in ACTUATOR_NAMES:

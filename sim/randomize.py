@@ -18,7 +18,7 @@ MEANINGFUL = {"actuator_gainprm": [0], "actuator_biasprm": [0, 1, 2]}
 
 
 @dataclass(frozen=True)
-class _Target:
+class Target:
     """The part of one model field that a term changes: rows (elements), and of each some columns."""
 
     field: str
@@ -27,8 +27,8 @@ class _Target:
 
     def index(self, ids: np.ndarray) -> tuple[np.ndarray, ...]:
         """Of the worlds ``ids`` in the field's values (n, elements, …)."""
-        axes = [ids] + ([] if self.rows is None else [self.rows])
-        return np.ix_(*axes, self.columns) if self.columns else np.ix_(*axes)
+        axes = [ids, self.rows, np.array(self.columns, dtype=int)]
+        return np.ix_(*(axis for axis in axes if axis is not None and len(axis)))
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class _Term:
     shared: bool
     least: float
     most: float
-    targets: list[_Target]
+    targets: list[Target]
 
 
 class PhysicsRandomizer:
@@ -64,19 +64,23 @@ class PhysicsRandomizer:
         self._resized = Resized(np.unique(np.concatenate(sized)), physics) if sized else None
 
     def reset(self, ids: np.ndarray) -> None:
-        """Draws new physics for worlds ``ids``, (m,), starting from the nominal values."""
+        """Gives worlds ``ids``, (m,), new physics, from the nominal values on."""
         if not self.terms:
             return
-        for field, value in self.nominal.items():
-            self.physics.expand(field)[ids] = value
-        for term in self.terms:
-            self._apply(term, ids)
+        self.draw(ids)
         for field in self._limits:
             order_limits(field, ids, self.physics)
         if self._resized is not None:
             self._resized.update(ids)
         if self._set_const:
             self.physics.set_const(ids)
+
+    def draw(self, ids: np.ndarray) -> None:
+        """Draws the fields of worlds ``ids``, (m,), and nothing of what must follow them."""
+        for field, value in self.nominal.items():
+            self.physics.expand(field)[ids] = value
+        for term in self.terms:
+            self._apply(term, ids)
 
     def _apply(self, term: _Term, ids: np.ndarray) -> None:
         drawn: Tensor | None = None
@@ -103,7 +107,7 @@ def _resolve(name: str, term: PhysicsTerm, model: mujoco.MjModel, source: Source
             rows = select(field, term.of, term.names, model)
         except ValueError as error:
             raise ValueError(f"randomization term {name}: {error}") from error
-        targets.append(_Target(field, rows, term.columns or MEANINGFUL.get(field, [])))
+        targets.append(Target(field, rows, term.columns or MEANINGFUL.get(field, [])))
     draw = source.draw(f"physics.{name}", term.draw)
     least = -np.inf if term.least is None else term.least
     most = np.inf if term.most is None else term.most

@@ -85,6 +85,14 @@ def draw_first_state(config: ResetConfig, m: int, generator: torch.Generator) ->
     return FirstState(joints, hand.actuator_pos(joints), pos, rotation.random_uniform(m, generator))
 
 
+class Unsettled(RuntimeError):
+    """The blocks of some worlds cannot be brought to rest on the palm."""
+
+    def __init__(self, worlds: np.ndarray, cause: str) -> None:
+        super().__init__(f"the block did not settle in worlds {worlds[:5]}: {cause}")
+        self.worlds = worlds
+
+
 class Resetter:
     """Brings chosen worlds into a first state, without touching the others."""
 
@@ -98,7 +106,7 @@ class Resetter:
         """Resets worlds ``ids``, (m,).
 
         Raises:
-            RuntimeError: if the block of a world cannot be brought to rest on the palm.
+            Unsettled: if the block of a world cannot be brought to rest on the palm; all others are ready.
         """
         # one choice for all worlds of a call: a few that fall anew would keep the others waiting as long as all
         fresh = not self.pool.full or float(torch.rand((), generator=self.generator)) < self.config.refresh
@@ -122,7 +130,7 @@ class Resetter:
                 return
             pending = pending[failed.numpy()]
         causes = ", ".join(f"{fault} in {int(there.sum())}" for fault, there in faults.items() if there.any())
-        raise RuntimeError(f"the block did not settle in {tries} tries in worlds {pending[:5]}: {causes}")
+        raise Unsettled(pending, f"after {tries} tries, {causes}")
 
     def _settle(self, ids: np.ndarray, first: FirstState, seconds: float) -> None:
         self.physics.reset(ids)

@@ -51,7 +51,7 @@ def turn(config: TurnConfig) -> int:
     return 0
 
 
-TURN = Verb(help="turns", function=f"{__name__}:turn", example="inhand turn a.mcap turns=3", argument="log")
+TURN = Verb(help="turns", function=f"{__name__}:turn", example="inhand turn a.mcap turns=3", arguments=("log",))
 DEFAULTS = ["turn_schema", "shell", {"randomization": "none"}, "_self_"]
 
 
@@ -101,7 +101,7 @@ def test_help_of_a_verb_explains_its_keys(capsys: pytest.CaptureFixture[str]) ->
     assert TURN.example in text
     assert "log (str, to be given)\n      Which log." in text
     assert "motor.gain (float, 1.0)\n      Newton metres per radian." in text
-    assert "randomization=dactyl|none" in text
+    assert "randomization=adr|dactyl|dactyl_no_observation_noise" in text
     assert SEEN == []
 
 

@@ -176,7 +176,7 @@ def test_what_keeps_a_block_from_settling_is_named(settled_speed, ghost, fault):
     physics = CpuPhysics(model, 3, threads=1)
     config = ResetConfig(max_retries=2, settled_speed=settled_speed)
     resetter = Resetter(config, physics, torch.Generator().manual_seed(0))
-    with pytest.raises(RuntimeError, match=rf"did not settle in 3 tries in worlds \[0 2\]: .*{fault}"):
+    with pytest.raises(RuntimeError, match=rf"did not settle in worlds \[0 2\]: after 3 tries, .*{fault}"):
         resetter.reset(np.array([0, 2]))
 
 

@@ -1,0 +1,114 @@
+"""What the terms of a preset draw, measured where they act."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from randomization.acting import Acting
+from randomization.adr import ADR
+from randomization.config import RandomizationConfig
+from randomization.disturbing import RandomForce, Timing
+from randomization.draws import Draw, Source
+from randomization.sensing import Sensing
+from randomization.terms import PhysicsTerm
+from robot import hand
+from robot.observation import FIELDS
+from sim.env import TaskConfig
+from sim.equipment import equip
+from sim.physics import CpuPhysics
+from sim.randomize import PhysicsRandomizer, Target
+from sim.scene import build_spec
+
+WORLDS = 250
+"""Simulated together when the fields of the physics are drawn."""
+
+
+class _RecordedDraw(Draw):
+    """Keeps what it draws."""
+
+    def __call__(self, ids: Tensor, *shape: int) -> Tensor:
+        values = super().__call__(ids, *shape)
+        assert isinstance(self.source, _Recorder)
+        self.source.values.setdefault(self.term, []).append(values.flatten())
+        return values
+
+
+class _Recorder(Source):
+    """Keeps what every term draws."""
+
+    def __init__(self, generator: torch.Generator, adr: ADR | None) -> None:
+        super().__init__(generator, adr)
+        self.values: dict[str, list[Tensor]] = {}
+
+    def draw(self, term: str, text: str) -> Draw:
+        made = super().draw(term, text)
+        return _RecordedDraw(made.term, made.distribution, self, made.columns)
+
+
+def draw_all(config: RandomizationConfig, task: TaskConfig, worlds: int, seed: int) -> dict[str, Tensor]:
+    """Values by entry, of at least ``worlds`` worlds; those of the physics are read from the model's fields."""
+    generator = torch.Generator().manual_seed(seed)
+    learnt = config.learnt()
+    adr = ADR(config.adr, list(learnt), worlds, generator, list(learnt.values())) if learnt else None
+    everyone = torch.arange(worlds)
+    if adr is not None:
+        adr.open(1.0)
+        adr.draw(everyone)
+    source = _Recorder(generator, adr)
+    period = task.action.period
+    sensing = Sensing(config, worlds, source, period)
+    acting = Acting(config, worlds, source, period)
+    force = RandomForce(config.force, worlds, source, period) if config.force else None
+    timing = Timing(config.timing, worlds, source, period) if config.timing else None
+    for part in (sensing, acting, force, timing):
+        if part is not None:
+            part.reset(everyone)
+    # what is drawn at every step
+    exact = {name: torch.zeros(worlds, *field.shape) for name, field in FIELDS.items()}
+    sensing.apply(exact, torch.zeros(worlds, len(hand.FINGERS), dtype=torch.bool))
+    acting.disturb(torch.zeros(worlds, hand.NUM_ACTUATORS), exact)
+    if force is not None:
+        force.probability.fill_(1.0)
+        force.step()
+    values = {name: torch.cat(drawn) for name, drawn in source.values.items()}
+    for name in config.physics:
+        values[f"physics.{name}"] = _fields(config, name, task, adr, worlds, seed)
+    return values
+
+
+def _fields(
+    config: RandomizationConfig, name: str, task: TaskConfig, adr: ADR | None, worlds: int, seed: int
+) -> Tensor:
+    """What a term of the physics made of the first field it names: factors or differences, element by element."""
+    term = config.physics[name]
+    spec = build_spec(task.scene)
+    equip(spec, config)
+    physics = CpuPhysics(spec.compile(), WORLDS, threads=1)
+    source = Source(torch.Generator().manual_seed(seed), adr)
+    randomizer = PhysicsRandomizer({name: term}, physics, source)
+    target = randomizer.terms[0].targets[0]
+    ids, drawn = np.arange(WORLDS), []
+    for _ in range(-(-worlds // WORLDS)):
+        if adr is not None:
+            adr.draw(torch.from_numpy(ids))
+        randomizer.draw(ids)
+        drawn.append(_made(term, target, randomizer, ids))
+    return torch.from_numpy(np.concatenate(drawn)).float()
+
+
+def _made(term: PhysicsTerm, target: Target, randomizer: PhysicsRandomizer, ids: np.ndarray) -> np.ndarray:
+    """Of each draw the factor or the difference that it made; numbers that share a draw are taken once."""
+    values = randomizer.physics.expand(target.field)
+    before = np.broadcast_to(randomizer.nominal[target.field], values.shape)[target.index(ids)]
+    after = values[target.index(ids)]
+    if target.rows is None:
+        before, after = before[:, None], after[:, None]
+    if term.per == "group":
+        before, after = before[:, :1], after[:, :1]
+    least, most = randomizer.terms[0].least, randomizer.terms[0].most
+    free = (after > least) & (after < most)
+    if term.apply == "add":
+        return (after - before)[free]
+    before, after, free = (x.reshape(*x.shape[:2], -1) for x in (before, after, free & (before != 0.0)))
+    first = free & (free.cumsum(axis=2) == 1)
+    return after[first] / before[first]
