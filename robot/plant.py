@@ -69,7 +69,7 @@ class PlantConfig:
     """A model of the hand; without a ``file``, our own.
 
     Raises:
-        ValueError: if a mapping leaves out a joint, actuator or frame, or names one that we do not have.
+        ValueError: if it lies nowhere, or its mapping leaves out a joint, actuator or frame or has one too many.
     """
 
     name: str = "shadow"
@@ -92,6 +92,8 @@ class PlantConfig:
     def __post_init__(self) -> None:
         if not self.foreign:
             return
+        if not self.package and self.directory is None:
+            raise ValueError(f"plant {self.name} has a file, but neither a package nor a directory where it lies")
         for what, known in (
             ("joints", hand.JOINT_NAMES),
             ("actuators", hand.ACTUATOR_NAMES),

@@ -46,7 +46,7 @@ def locate(plant: PlantConfig) -> Path:
     if plant.directory is not None:
         path, remedy = Path(plant.directory) / plant.file, "plant.directory must hold it"
     else:
-        found = importlib.util.find_spec(plant.package) if plant.package else None
+        found = importlib.util.find_spec(plant.package)
         if found is None or not found.submodule_search_locations:
             raise PlantUnavailable(f"plant {plant.name} needs a package that is not installed: {install}")
         if plant.package == MENAGERIE:

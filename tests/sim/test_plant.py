@@ -243,5 +243,7 @@ def test_a_mapping_that_does_not_fit_is_refused_by_name(foreign):
         build_model(plant=replace(foreign, frames=foreign.frames | {"rh_thdistal": FrameMap("robot0:thtip")}))
     with pytest.raises(ValueError, match="maps no rh_WRJ2 in its joints"):
         replace(foreign, joints={name: each for name, each in foreign.joints.items() if name != "rh_WRJ2"})
+    with pytest.raises(ValueError, match="neither a package nor a directory"):
+        replace(foreign, package="")
     with pytest.raises(ValueError, match="allowed: 1, -1"):
         JointMap("robot0:FFJ0", sign=0.5)
