@@ -47,8 +47,8 @@ for finger in ("FF", "MF", "RF", "LF"):
     LIMITS_DEG |= {f"{finger}J4": (-20, 20), f"{finger}J3": (-15, 90), f"{finger}J2": (0, 90), f"{finger}J1": (0, 90)}
 
 # links in kg, fingertip links included in the distal ones
-MASSES = {"wrist": 0.1, "palm": 0.3, "lfmetacarpal": 0.03, "thbase": 0.01, "thproximal": 0.04, "thhub": 0.005,
-          "thmiddle": 0.02, "thdistal": 0.017}  # fmt: skip
+MASSES = {"forearm": 3.0, "wrist": 0.1, "palm": 0.3, "lfmetacarpal": 0.03, "thbase": 0.01, "thproximal": 0.04,
+          "thhub": 0.005, "thmiddle": 0.02, "thdistal": 0.017}  # fmt: skip
 for finger in ("ff", "mf", "rf", "lf"):
     MASSES |= {f"{finger}knuckle": 0.008, f"{finger}proximal": 0.03, f"{finger}middle": 0.017, f"{finger}distal": 0.013}
 
@@ -121,6 +121,33 @@ def test_distal_joint_follows_the_middle_one_and_never_leads(model):
             middle, distal = data.joint(f"rh_{finger}J2").qpos[0], data.joint(f"rh_{finger}J1").qpos[0]
             assert distal <= middle + math.radians(1)
             assert middle + distal == pytest.approx(command, abs=0.15)
+
+
+@pytest.mark.parametrize("force", [1.0, 5.0])
+def test_distal_joint_does_not_lead_under_load(model, force):
+    """Fingertips pressed from all six sides, through the whole range of the coupled pair."""
+    data = mujoco.MjData(model)
+    tips = {finger: model.site(f"rh_{finger.lower()}tip").id for finger in hand.COUPLED_FINGERS}
+    followed, led = False, -math.inf
+    for command in np.linspace(0, math.pi, 5):
+        for direction in np.vstack([np.eye(3), -np.eye(3)]):
+            mujoco.mj_resetData(model, data)
+            for finger in hand.COUPLED_FINGERS:
+                data.actuator(f"rh_A_{finger}J0").ctrl = command
+            for _ in range(300):
+                data.qfrc_applied[:] = 0.0
+                for site in tips.values():
+                    mujoco.mj_applyFT(
+                        model, data, force * direction, np.zeros(3), data.site_xpos[site], model.site_bodyid[site],
+                        data.qfrc_applied,
+                    )  # fmt: skip
+                mujoco.mj_step(model, data)
+                for finger in hand.COUPLED_FINGERS:
+                    middle, distal = data.joint(f"rh_{finger}J2").qpos[0], data.joint(f"rh_{finger}J1").qpos[0]
+                    led = max(led, distal - middle)
+                    followed |= middle - distal > 0.5
+    assert led < math.radians(1)
+    assert followed or force < 5.0  # the pair is not rigid: only the sum is controlled
 
 
 def test_markers_of_the_base_are_where_the_model_has_them(model):
