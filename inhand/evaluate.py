@@ -90,7 +90,9 @@ def run_evaluation(job: EvalJob) -> "tuple[Evaluation, Clip | None]":
     policy = PolicyRuntime.load(Path(job.policy))
     task = TaskConfig(goal=job.goal, scene=job.scene, reset=job.reset)
     task = replace(task, action=policy.action_contract, policy_observation=list(policy.policy_contract.names))
-    arguments = (task, job.randomization, job.trials, job.seed, job.physics_threads, job.plant)
+    # an evaluation tries no boundaries and moves no ranges
+    randomization = replace(job.randomization, adr=replace(job.randomization.adr, frozen=True))
+    arguments = (task, randomization, job.trials, job.seed, job.physics_threads, job.plant)
     generator = torch.Generator().manual_seed(job.seed) if job.sample else None
     if job.video is None:
         return evaluate(policy, ReorientEnv(*arguments), generator), None

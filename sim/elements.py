@@ -34,11 +34,12 @@ def select(field: str, of: str, names: str, model: mujoco.MjModel) -> np.ndarray
         raise ValueError(
             f"the model has no elements of {field!r} that could be selected; kinds: dof, {', '.join(KINDS)}"
         )
+    still = _welded(field, model)
     owners = ["object" if e == "block" else "robot" if e.startswith("rh_") else "scene" for e in elements]
     rows = [
         i
         for i, (element, owner) in enumerate(zip(elements, owners, strict=True))
-        if owner != "scene" and of in (owner, "all") and fnmatch.fnmatchcase(element, names)
+        if i not in still and owner != "scene" and of in (owner, "all") and fnmatch.fnmatchcase(element, names)
     ]
     if not rows:
         raise ValueError(f"{field} selects nothing: of={of}, names={names}")
@@ -49,6 +50,13 @@ def nominal(field: str, model: mujoco.MjModel) -> np.ndarray:
     """The value of a field in the model as it was compiled."""
     owner, _, name = field.rpartition(".")
     return np.array(getattr(model.opt if owner == "opt" else model, name))
+
+
+def _welded(field: str, model: mujoco.MjModel) -> set[int]:
+    """Bodies that stand still in the world have no place that could differ: theirs is the base frame."""
+    if field not in ("body_pos", "body_quat"):
+        return set()
+    return set(np.flatnonzero(model.body_weldid == 0).tolist())
 
 
 def _names(kind: str, model: mujoco.MjModel) -> list[str]:

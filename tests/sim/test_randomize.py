@@ -117,6 +117,13 @@ def test_terms_on_one_field_follow_one_another_within_their_bounds():
     assert loss["block"] == 0.0
 
 
+def test_what_is_fixed_to_the_world_stays_there():
+    physics = randomized({"place": PhysicsTerm(["body_pos"], "constant(0.001)", of="robot", apply="add")}, n=2)
+    moved = physics.expand("body_pos")[1] - physics.model.body_pos
+    names = {physics.model.body(i).name for i in np.flatnonzero(moved.any(axis=1))}
+    assert "rh_wrist" in names and "rh_forearm" not in names and "block" not in names
+
+
 def test_one_column_of_a_field_changes():
     physics = randomized({"sliding": PhysicsTerm(["geom_friction"], "constant(2)", columns=[0])}, n=2)
     block = physics.model.geom("block").id
