@@ -38,7 +38,7 @@ class ResetConfig:
     position_noise: float = 0.005
     """Standard deviation [m] of the block's position over the palm (robogym: 5 mm)."""
 
-    settle_time: float = 0.4
+    settle_time: float = 0.6
     """Seconds for which the block is left to settle."""
 
     settled_speed: float = 0.2

@@ -30,21 +30,49 @@ _CAMERA_POS = {"camera0": (0.45, -0.45, 0.75), "camera1": (0.45, 0.45, 0.75), "c
 _VIDEO_POS = (0.82, -0.42, 0.78)
 
 
+INTEGRATORS = {
+    "euler": mujoco.mjtIntegrator.mjINT_EULER,
+    "implicitfast": mujoco.mjtIntegrator.mjINT_IMPLICITFAST,
+    "discrete": mujoco.mjtIntegrator.mjINT_DISCRETE,
+}
+
+
 @dataclass(frozen=True)
 class SceneConfig:
-    """How the physics of the scene is integrated."""
+    """How the physics of the scene is integrated; docs/physics.md measures what each choice costs and changes.
 
-    timestep: float = 0.008
-    """Seconds per sub-step (D18 C.1: 10 sub-steps of 8 ms)."""
+    Raises:
+        ValueError: if there is no such integrator, or a number is out of its range.
+    """
+
+    timestep: float = 0.02
+    """Seconds per sub-step."""
+
+    integrator: str = "discrete"
+    """``discrete`` treats servos and contacts implicitly and stays true at long sub-steps; ``implicitfast`` and
+    ``euler`` need sub-steps of 8 ms or less."""
 
     iterations: int = 20
     """Most solver iterations per sub-step (robogym)."""
 
+    tolerance: float = 1e-5
+    """The solver stops when an iteration improves its scaled cost by less."""
+
+    islands: bool = False
+    """Solves groups of bodies that do not touch each other one by one."""
+
     elliptic: bool = True
-    """Elliptic friction cones; pyramidal ones if false."""
+    """Elliptic friction cones; pyramidal ones, with less friction across the axes, if false."""
 
     impratio: float = 10.0
     """Ratio of frictional to normal constraint impedance; above 1 it slows creep of the held block (Menagerie)."""
+
+    def __post_init__(self) -> None:
+        if self.integrator not in INTEGRATORS:
+            raise ValueError(f"scene integrator is {self.integrator!r}; allowed: {', '.join(INTEGRATORS)}")
+        for name in ("timestep", "iterations", "tolerance", "impratio"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"scene {name} is {getattr(self, name)}; it must be positive")
 
 
 def build_spec(config: SceneConfig, plant: PlantConfig = SHADOW) -> mujoco.MjSpec:
@@ -65,12 +93,15 @@ def build_spec(config: SceneConfig, plant: PlantConfig = SHADOW) -> mujoco.MjSpe
     spec.body("block").pos = list(_WORKSPACE + [0.0, 0.0, 0.03])
     option = spec.option
     option.timestep = config.timestep
-    option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    option.integrator = INTEGRATORS[config.integrator]
     option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC if config.elliptic else mujoco.mjtCone.mjCONE_PYRAMIDAL
     option.impratio = config.impratio
     # few contacts touch few joints; MuJoCo would choose dense matrices for so small a model, and be half as fast
     option.jacobian = mujoco.mjtJacobian.mjJAC_SPARSE
     option.iterations = config.iterations
+    option.tolerance = config.tolerance
+    if not config.islands:
+        option.disableflags |= mujoco.mjtDisableBit.mjDSBL_ISLAND
     # shadows and multi-sampling cost 70 times on a software renderer
     spec.visual.quality.shadowsize = 0
     spec.visual.quality.offsamples = 0

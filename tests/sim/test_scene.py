@@ -38,9 +38,10 @@ def test_a_block_in_the_air_falls_freely(model):
 
 def test_a_block_at_rest_on_the_flat_hand_stays(model):
     data = mujoco.MjData(model)
-    mujoco.mj_step(model, data, nstep=125)
+    data.joint("block").qpos[:3] = [0.2845, -0.011, 0.3495]  # on the middle of the palm
+    mujoco.mj_step(model, data, nstep=round(1.0 / model.opt.timestep))
     start = data.joint("block").qpos.copy()
-    mujoco.mj_step(model, data, nstep=1250)
+    mujoco.mj_step(model, data, nstep=round(10.0 / model.opt.timestep))
     assert np.linalg.norm(data.joint("block").qpos[:3] - start[:3]) < 0.001
     assert max(-data.contact.dist.min(), 0.0) < 0.001
 
@@ -81,6 +82,17 @@ def test_every_camera_sees_the_block_and_every_face_looks_different(model):
 
 
 def test_scene_options_reach_the_model():
-    model = build_model(SceneConfig(timestep=0.004, iterations=7, elliptic=False, impratio=1.0))
-    assert (model.opt.timestep, model.opt.iterations, model.opt.impratio) == (0.004, 7, 1.0)
-    assert model.opt.cone == mujoco.mjtCone.mjCONE_PYRAMIDAL
+    config = SceneConfig(timestep=0.004, integrator="implicitfast", iterations=7, tolerance=1e-6, elliptic=False)
+    option = build_model(config).opt
+    assert (option.timestep, option.iterations, option.tolerance) == (0.004, 7, 1e-6)
+    assert option.integrator == mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    assert option.cone == mujoco.mjtCone.mjCONE_PYRAMIDAL
+    with pytest.raises(ValueError, match="integrator is 'rk4'; allowed: euler, implicitfast, discrete"):
+        SceneConfig(integrator="rk4")
+    with pytest.raises(ValueError, match="timestep is 0"):
+        SceneConfig(timestep=0.0)
+
+
+def test_links_meet_without_friction_and_the_block_with_it(model):
+    for name in (model.geom(i).name for i in range(model.ngeom) if model.geom_contype[i]):
+        assert model.geom(name).condim[0] == (4 if name == "block" else 1)
