@@ -20,8 +20,8 @@ class BenchJob:
     """
 
     suite: str = "sim"
-    """``sim``: the environment against bare ``mujoco.batch``; ``policy``: inference for one hand, and how fast
-    PPO learns; ``bridge``: one message over the bridge."""
+    """``sim``: the environment against bare ``mujoco.batch`` and other simulators; ``policy``: inference for one hand,
+    and how fast PPO learns; ``bridge``: one message over the bridge."""
 
     seconds: float = 10.0
     """How long each figure is measured, about."""
@@ -31,6 +31,9 @@ class BenchJob:
 
     threads: int = 0
     """CPU threads; 0 for all."""
+
+    peers: bool = True
+    """``sim`` only: compare with Gymnasium-Robotics and EnvPool, installed into ``outputs/peers`` the first time."""
 
     task: TaskConfig = field(default_factory=TaskConfig)
     randomization: RandomizationConfig = field(default_factory=RandomizationConfig)

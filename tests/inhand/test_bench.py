@@ -9,7 +9,10 @@ from inhand import cli
 from inhand.bench import SUITES
 
 PROMISED = {
-    "sim": {"control_steps_per_s", "sim_years_per_hour", "x_batch"},
+    "sim": {
+        *("control_steps_per_s", "sim_years_per_hour", "sim_years_per_core_hour", "x_batch", "x_dactyl_core"),
+        *("control_steps_per_s_1_threads", "bare_control_steps_per_s", "machine_load"),
+    },
     "policy": {"small_inference_p50_ms", "dactyl_inference_p99_ms", "update_samples_per_s"},
     "bridge": {"hop_p50_us", "hop_p99_us", "messages"},
 }
@@ -18,7 +21,7 @@ PROMISED = {
 @pytest.mark.parametrize("suite", SUITES)
 def test_a_suite_writes_its_figures(suite: str, tmp_path: Path) -> None:
     out = tmp_path / "bench.json"
-    assert cli.main(["bench", suite, "seconds=0.2", "num_envs=8", "threads=1", f"out={out}"]) == 0
+    assert cli.main(["bench", suite, "seconds=0.2", "num_envs=8", "threads=2", "peers=false", f"out={out}"]) == 0
     figures = json.loads(out.read_text())
     assert figures["suite"] == suite
     assert figures["machine"]["processor"]
