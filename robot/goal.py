@@ -5,6 +5,7 @@ The simulator tracks thousands of hands with this code, the deployed control loo
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -77,6 +78,7 @@ def dropped(object_pos: Tensor) -> Tensor:
     return object_pos @ up < -DROP_DEPTH
 
 
+@cache
 def _face_up_quats(device: torch.device) -> Tensor:
     """Six rotations, (6, 4), each bringing another face of the block up (to -y of the base frame)."""
     x, z = torch.tensor([1.0, 0.0, 0.0], device=device), torch.tensor([0.0, 0.0, 1.0], device=device)

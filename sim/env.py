@@ -192,23 +192,25 @@ class ReorientEnv:
         if self.timing is not None:
             self.physics.set_timestep(self.task.scene.timestep, rows)
 
-    def _settle(self, ids: Tensor) -> None:
-        for last in (*(False,) * REDRAWS, True):
-            self.randomize(ids)
+    def _settle(self, ids: Tensor) -> dict[str, Tensor]:
+        """Brings worlds ``ids`` into a first state, under new physics, and measures them."""
+        pending, tries = ids, 0
+        while True:
+            self.randomize(pending)
+            tries += 1
             try:
-                return self.resetter.reset(ids.numpy())
+                measured = self.resetter.reset(pending.numpy())
+                return measured if pending is ids else self.physics.measure(ids.numpy())
             except Unsettled as error:
-                if last:
+                if tries > REDRAWS:
                     raise
                 log.warning("%s; another draw of physics is tried", error)
-                ids = torch.from_numpy(error.worlds)
+                pending = torch.from_numpy(error.worlds)
                 if self.adr is not None:  # in such a world nothing can be reached
-                    self.adr.finish(ids, torch.zeros(len(ids)))
+                    self.adr.finish(pending, torch.zeros(len(pending)))
 
     def _reset(self, ids: Tensor) -> None:
-        self._settle(ids)
-        rows = ids.numpy()
-        fresh = self.physics.measure(rows)
+        fresh = self._settle(ids)
         for name, value in fresh.items():
             self.measurement[name][ids] = value
         self.goals.reset(ids, fresh["object_quat"])

@@ -51,10 +51,10 @@ class ResetConfig:
     """How many settled states are kept to begin episodes from, 0 for none. Each comes from a world of the run, with its
     own draw of physics, and is seen with other faces each time."""
 
-    cache_settle_time: float = 0.12
+    cache_settle_time: float = 0.08
     """Seconds for which a block that comes from the cache is left to settle in its new world."""
 
-    refresh: float = 0.1
+    refresh: float = 0.05
     """Share of resets that let a block fall anew though the cache is full; what settles replaces the oldest states."""
 
     def __post_init__(self) -> None:
@@ -102,8 +102,8 @@ class Resetter:
         self.generator = generator
         self.pool = SettledPool(config.cache)
 
-    def reset(self, ids: np.ndarray) -> None:
-        """Resets worlds ``ids``, (m,).
+    def reset(self, ids: np.ndarray) -> dict[str, Tensor]:
+        """Resets worlds ``ids``, (m,), and returns their measurement (see ``CpuPhysics.measure``).
 
         Raises:
             Unsettled: if the block of a world cannot be brought to rest on the palm; all others are ready.
@@ -127,7 +127,7 @@ class Resetter:
             if fresh:
                 self.pool.add({name: value[~failed] for name, value in measured.items()})
             if not failed.any():
-                return
+                return measured if pending is ids else self.physics.measure(ids)
             pending = pending[failed.numpy()]
         causes = ", ".join(f"{fault} in {int(there.sum())}" for fault, there in faults.items() if there.any())
         raise Unsettled(pending, f"after {tries} tries, {causes}")

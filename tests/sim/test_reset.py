@@ -81,7 +81,7 @@ def test_states_from_the_cache_are_distributed_as_without_it(dactyl):
     plain, cached = make(dactyl, n, cache=0), make(dactyl, n, seed=1, cache=n, refresh=SOON)
     for env in (plain, cached, cached):
         env.reset()
-    assert settling_time(cached).max() < 0.2  # all of them came from the pool
+    assert (settling_time(cached) < 0.2).mean() > 0.98  # from the pool, but where nothing of it fits
     ours, theirs = poses(cached), poses(plain)
     for name, values in theirs.items():
         assert np.asarray(stats.ks_2samp(ours[name], values))[1] > 0.001, name
