@@ -58,7 +58,7 @@ def at_rest(model: mujoco.MjModel, seconds: float = 10.0) -> dict[str, float]:
         start = data.joint("block").qpos[:3].copy()
         for _ in range(10):
             _run(model, data, seconds / 10)
-            deepest = max(deepest, *(-data.contact.dist))
+            deepest = max(deepest, *(-data.contact.dist).tolist())
         drift = max(drift, float(np.linalg.norm(data.joint("block").qpos[:3] - start)))
     return {"drift_mm": 1e3 * drift, "penetration_mm": 1e3 * deepest}
 
@@ -182,6 +182,22 @@ def play(model: mujoco.MjModel, scene: Scenario, period: float) -> np.ndarray:
         worlds.step(nstep=round(period / model.opt.timestep))
         path.append(qpos.copy())
     return np.stack(path)
+
+
+def moving(model: mujoco.MjModel, scene: Scenario, period: float) -> dict[str, float]:
+    """The normal force on the block [N], mean of a scenario, and the median of the deepest penetration [mm]."""
+    data = mujoco.MjData(model)
+    block = model.body("block").id
+    forces, depths = [], []
+    for world, state in enumerate(scene.states):
+        mujoco.mj_setState(model, data, state, mujoco.mjtState.mjSTATE_INTEGRATION)
+        for targets in scene.targets[:, world]:
+            data.ctrl[:] = targets
+            for _ in range(round(period / model.opt.timestep)):
+                mujoco.mj_step(model, data)
+                forces.append(_normal_force(model, data, block))
+            depths.append(max(0.0, *(-data.contact.dist).tolist()) if data.ncon else 0.0)
+    return {"moving_N": float(np.mean(forces)), "moving_penetration_mm": 1e3 * float(np.median(depths))}
 
 
 def apart(model: mujoco.MjModel, one: np.ndarray, other: np.ndarray) -> dict[str, float]:
