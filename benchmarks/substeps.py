@@ -205,13 +205,17 @@ def _spread(model: mujoco.MjModel, scene: fidelity.Scenario, path: np.ndarray) -
 
 def _plot(rows: dict[str, dict[str, float]], path: Path) -> None:
     """Speed against how far roll-outs go astray; settings that keep all tolerances are filled."""
-    figure = Figure(figsize=(9, 5.5), layout="constrained")
+    figure = Figure(figsize=(10, 5.5), layout="constrained")
     axes = figure.subplots()
-    for name, row in rows.items():
-        if row["apart_mm"] > 0.0:
-            colour = "tab:green" if row["within"] else "tab:red"
-            axes.plot(row["x_former"], row["apart_mm"], "o", color=colour)
-            axes.annotate(name, (row["x_former"], row["apart_mm"]), (4, 2), textcoords="offset points", fontsize=7)
+    shown = {name: row for name, row in rows.items() if row["apart_mm"] > 0.0}
+    for number, (name, row) in enumerate(shown.items(), start=1):
+        place = row["x_former"], row["apart_mm"]
+        axes.plot(*place, "o", color="tab:green" if row["within"] else "tab:red", label=f"{number:2} {name}")
+        # neighbours' numbers go to different sides
+        axes.annotate(
+            str(number), place, [(5, 3), (-11, 3), (5, -9)][number % 3], textcoords="offset points", fontsize=8
+        )
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8, frameon=False, handletextpad=0.1)
     axes.axhline(TOLERANCES["apart_mm"], color="grey", linestyle=":")
     axes.set(xlabel=f"control steps per second, times those of {FORMER.name}", xscale="log", yscale="log")
     axes.set_ylabel("block's distance from the 2 ms reference after 0.5 s [mm], median")
