@@ -90,6 +90,11 @@ def run_evaluation(job: EvalJob) -> "tuple[Evaluation, Clip | None]":
     policy = PolicyRuntime.load(Path(job.policy))
     task = TaskConfig(goal=job.goal, scene=job.scene, reset=job.reset)
     task = replace(task, action=policy.action_contract, policy_observation=list(policy.policy_contract.names))
+    if job.randomization.learnt() and job.randomization.adr.ranges is None:
+        raise ValueError(
+            f"randomization {job.randomization.name} begins with ranges of no width; "
+            "give those of a run: randomization.adr.ranges=RUN/adr.json"
+        )
     # an evaluation tries no boundaries and moves no ranges
     randomization = replace(job.randomization, adr=replace(job.randomization.adr, frozen=True))
     arguments = (task, randomization, job.trials, job.seed, job.physics_threads, job.plant)

@@ -193,7 +193,8 @@ def messaging() -> Finding:
 
 def drivers() -> Iterator[Finding]:
     """The optional drivers of cameras, motion capture and hands."""
-    yield from _optional("drivers", DRIVERS)
+    for name, purpose in DRIVERS.items():
+        yield _optional("drivers", name, purpose, f"{PIP} {name}")
     aravis = ctypes.util.find_library("aravis-0.8")
     fix = "" if aravis else "apt-get install libaravis-0.8-0"
     yield Finding("drivers", "aravis", aravis or "not installed: GenICam cameras", None, fix)
@@ -201,15 +202,15 @@ def drivers() -> Iterator[Finding]:
 
 def plants() -> Iterator[Finding]:
     """Models of the hand to evaluate and deploy on besides our own."""
-    yield from _optional("plants", PLANTS)
+    for name, purpose in PLANTS.items():
+        yield _optional("plants", name, purpose, f"{PIP} -e '.[plants]'")
 
 
-def _optional(topic: str, packages: dict[str, str]) -> Iterator[Finding]:
-    for name, purpose in packages.items():
-        try:
-            yield Finding(topic, name, metadata.version(name))
-        except metadata.PackageNotFoundError:
-            yield Finding(topic, name, f"not installed: {purpose}", None, f"{PIP} {name}")
+def _optional(topic: str, name: str, purpose: str, fix: str) -> Finding:
+    try:
+        return Finding(topic, name, metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return Finding(topic, name, f"not installed: {purpose}", None, fix)
 
 
 def _cpuinfo() -> tuple[str, set[str]]:

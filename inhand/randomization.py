@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from inhand import report
 from randomization.config import Entry, RandomizationConfig
+from robot.plant import PlantConfig
 from sim.env import TaskConfig
 
 ACTIONS = ("show", "check")
@@ -25,6 +26,9 @@ class RandomizationJob:
     randomization: RandomizationConfig = field(default_factory=RandomizationConfig)
 
     task: TaskConfig = field(default_factory=TaskConfig)
+
+    plant: PlantConfig = field(default_factory=PlantConfig)
+    """The model of the hand, to check."""
 
     worlds: int = 10_000
     """Worlds that are drawn to check."""
@@ -79,7 +83,7 @@ def _show(config: RandomizationConfig) -> tuple[list[dict[str, object]], list[st
 def _check(job: RandomizationJob) -> tuple[list[dict[str, object]], list[str]]:
     from sim.term_check import check
 
-    reports = check(job.randomization, job.task, job.worlds, job.seed, job.threads)
+    reports = check(job.randomization, job.task, job.worlds, job.seed, job.threads, job.plant)
     rows: list[dict[str, object]] = []
     faults: list[str] = []
     for each in reports:
@@ -88,8 +92,8 @@ def _check(job: RandomizationJob) -> tuple[list[dict[str, object]], list[str]]:
             {
                 "term": name,
                 "distribution": str(each.entry.distribution),
-                "mean": each.mean,
-                "5 … 95 %": f"{each.low:.4g} … {each.high:.4g}",
+                "mean": each.mean if each.draws else None,
+                "5 … 95 %": f"{each.low:.4g} … {each.high:.4g}" if each.draws else "-",
                 "KS": "-" if each.distance is None else f"{each.distance:.4f}",
                 "moves by mm": f"{1000 * each.moved:.3g}",
                 "seen otherwise by": f"{each.seen:.3g}",

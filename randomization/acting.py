@@ -64,7 +64,7 @@ class Adversary(Memory):
 
     def reset(self, ids: Tensor) -> None:
         """Draws the share and the network of worlds ``ids``, (m,)."""
-        self.share[ids] = self.draw(ids, 1).clamp(0.0, 1.0)
+        self.share[ids] = self.draw(ids, 1)
         for weights in (self.into, self.out):
             fresh = torch.randn(len(ids), *weights.shape[1:], generator=self.generator, device=weights.device)
             weights[ids] = fresh

@@ -144,6 +144,11 @@ class ADR:
         self.parameters[ids] = drawn.float()
         self.boundary[ids] = torch.where(tries, parameter + d * upper, NO_BOUNDARY)
 
+    def calibrate(self, ids: Tensor) -> None:
+        """Gives worlds ``ids``, (m,), the calibrated values for their next episode, which tries no boundary."""
+        self.parameters[ids] = 0.0
+        self.boundary[ids] = NO_BOUNDARY
+
     def finish(self, ids: Tensor, successes: Tensor) -> None:
         """Takes in the episodes that ended in worlds ``ids``, (m,), with so many ``successes``, (m,).
 
@@ -236,9 +241,16 @@ class ADR:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to go on exactly from here, the generator aside (its owner keeps it)."""
-        return {name: getattr(self, name).clone() for name in ("reach", "count", "total", "parameters", "boundary")}
+        state = {name: getattr(self, name).clone() for name in ("reach", "count", "total", "parameters", "boundary")}
+        return state | {"names": list(self.names)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on exactly from where ``state_dict`` was taken."""
+        """Goes on exactly from where ``state_dict`` was taken.
+
+        Raises:
+            ValueError: if that had other parameters.
+        """
+        if list(state["names"]) != list(self.names):
+            raise ValueError(f"the saved ranges are those of {list(state['names'])}, not of {list(self.names)}")
         for name in ("reach", "count", "total", "parameters", "boundary"):
             getattr(self, name).copy_(state[name])

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from randomization.adr import ADRConfig
 from randomization.distribution import Distribution, parse
 from randomization.terms import (
+    MAX_LEARNT,
     ActionTerm,
     AdversaryTerm,
     BacklashTerm,
@@ -36,7 +37,11 @@ class Entry:
 
 @dataclass
 class RandomizationConfig:
-    """A preset."""
+    """A preset.
+
+    Raises:
+        ValueError: if terms contradict each other.
+    """
 
     name: str = "none"
 
@@ -63,6 +68,13 @@ class RandomizationConfig:
 
     adr: ADRConfig = field(default_factory=ADRConfig)
     """How the ranges of the ``adr_…`` distributions grow; without any, nothing."""
+
+    def __post_init__(self) -> None:
+        sizes = {tuple(term.size) for term in self.sensors.values() if term.effect == "occlusion"}
+        if len(sizes) > 1:
+            raise ValueError(f"terms of occlusion ask for boxes of different sizes: {sorted(sizes)}; one is allowed")
+        if self.adr.limit > MAX_LEARNT:
+            raise ValueError(f"adr limit is {self.adr.limit}; allowed: up to {MAX_LEARNT}")
 
     def entries(self) -> Iterator[Entry]:
         """Every distribution of the preset."""

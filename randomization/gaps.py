@@ -38,7 +38,7 @@ class Gaps(Memory):
         self.terms: list[_Term] = []
         for key, term in terms.items():
             if term.effect in EFFECTS:
-                count = FINGERTIPS if term.fields == ["fingertip_pos"] else 1
+                count = FINGERTIPS if all(FIELDS[name].shape[0] == FINGERTIPS for name in term.fields) else 1
                 value = self.remember(f"{key}.value", torch.zeros(n, device=device))
                 left = self.remember(f"{key}.left", torch.zeros(n, count, device=device))
                 draws = source.draw(key, term.draw), source.draw(f"{key}.time", term.time)
@@ -53,11 +53,13 @@ class Gaps(Memory):
             drawn = term.draw(ids)
             if term.effect == "dropout":
                 # given per second; robogym: 1 - 0.8^0.08 per step of 80 ms
-                drawn = 1.0 - (1.0 - drawn.clamp(0.0, 1.0)) ** self.period
+                drawn = 1.0 - (1.0 - drawn) ** self.period
             elif term.effect == "refresh":
                 drawn = drawn / self.period
             term.value[ids] = drawn
             term.left[ids] = 0.0
+            if term.effect == "refresh":  # the first value is fresh, the next comes at any time within the interval
+                term.left[ids] = (drawn * self._chance(drawn)).unsqueeze(-1)
         self.fresh[ids] = True
 
     def apply(self, seen: dict[str, Tensor], touched: Tensor | None) -> None:

@@ -1,5 +1,6 @@
 """The kinds of randomization terms, and what each says."""
 
+import math
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -13,6 +14,9 @@ SHARES = ("element", "group")
 TIMES = ("episode", "step")
 SENSOR_EFFECTS = ("noise", "markers", "dropout", "occlusion", "refresh", "delay", "injection")
 ACTION_EFFECTS = ("offset", "gain")
+MAX_LEARNT = 4.0
+"""The largest learnt parameter that terms are prepared for (R19 Table 15)."""
+
 MEASURED = tuple(name for name in FIELDS if name not in ("goal_quat", "goal_rel_quat", "joint_target"))
 """Fields that sensors measure; the others are known exactly, or follow from these."""
 
@@ -136,6 +140,11 @@ class SensorTerm:
         }.get(self.effect, MEASURED)
         for name in self.fields:
             _check(f"field of effect {self.effect}", name, allowed)
+        if self.effect in ("dropout", "occlusion", "injection"):
+            _within(f"the probability of effect {self.effect}", self.draw, 1.0)
+        elif self.effect in ("refresh", "delay"):
+            _within(f"the time of effect {self.effect}", self.draw)
+        _within("how long a dropout lasts", self.time)
         if len(self.size) != 3 or min(self.size) <= 0.0:
             raise ValueError(f"size is {self.size}; three positive half edges are needed")
         if self.every == "step" and self.effect != "noise":
@@ -184,7 +193,7 @@ class AdversaryTerm:
     """The share of its actions, in [0, 1]."""
 
     def __post_init__(self) -> None:
-        parse(self.draw)
+        _within("the share of the adversary", self.draw, 1.0)
 
     def draws(self) -> list[Drawing]:
         """Its distributions."""
@@ -244,7 +253,7 @@ class ForceTerm:
     """What remains of a push after 80 ms."""
 
     def __post_init__(self) -> None:
-        parse(self.draw)
+        _within("the probability of a push", self.draw, 1.0)
         parse(self.acceleration)
         if not 0.0 <= self.decay <= 1.0:
             raise ValueError(f"force decay is {self.decay}; allowed: 0 to 1")
@@ -265,11 +274,18 @@ class TimingTerm:
     """Mean of the added time [s] per 8 ms."""
 
     def __post_init__(self) -> None:
-        parse(self.draw)
+        _within("the added time", self.draw)
 
     def draws(self) -> list[Drawing]:
         """Its distributions."""
         return [Drawing("", "mean of the exponential time added to every 8 ms", self.draw, "s", "episode")]
+
+
+def _within(what: str, draw: str, most: float = math.inf) -> None:
+    """Refuses distributions whose values can lie outside 0 to ``most``."""
+    low, high = parse(draw).bounds(MAX_LEARNT)
+    if low < 0.0 or high > most:
+        raise ValueError(f"{what} is {draw}, which reaches from {low:g} to {high:g}; allowed: 0 to {most:g}")
 
 
 def _check(what: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -157,7 +157,7 @@ class ReorientEnv:
         successes = self.goals.successes - (goal.reached & lost).long()
         final_critic = self._critic()
         if self.adr is not None:
-            ended = (done & ~lost).nonzero().squeeze(-1)
+            ended = done.nonzero().squeeze(-1)
             self.adr.finish(ended, successes[ended])
         if done.any():
             self._reset(done.nonzero().squeeze(-1))
@@ -182,9 +182,12 @@ class ReorientEnv:
 
     def randomize(self, ids: Tensor) -> None:
         """Draws the physics and imperfections of a new episode for worlds ``ids``, (m,), in whatever state they are."""
-        rows = ids.numpy()
         if self.adr is not None:
             self.adr.draw(ids)
+        self._draw(ids)
+
+    def _draw(self, ids: Tensor) -> None:
+        rows = ids.numpy()
         self.randomizer.reset(rows)
         for part in (self.sensing, self.acting, self.force, self.timing):
             if part is not None:
@@ -194,9 +197,9 @@ class ReorientEnv:
 
     def _settle(self, ids: Tensor) -> dict[str, Tensor]:
         """Brings worlds ``ids`` into a first state, under new physics, and measures them."""
+        self.randomize(ids)
         pending, tries = ids, 0
         while True:
-            self.randomize(pending)
             tries += 1
             try:
                 measured = self.resetter.reset(pending.numpy())
@@ -206,8 +209,11 @@ class ReorientEnv:
                     raise
                 log.warning("%s; another draw of physics is tried", error)
                 pending = torch.from_numpy(error.worlds)
-                if self.adr is not None:  # in such a world nothing can be reached
+                if self.adr is not None:
+                    # in such a world nothing can be reached; ranges that are too wide shall not hold up a run
                     self.adr.finish(pending, torch.zeros(len(pending)))
+                    self.adr.calibrate(pending)
+                self._draw(pending)
 
     def _reset(self, ids: Tensor) -> None:
         fresh = self._settle(ids)
@@ -244,11 +250,14 @@ class ReorientEnv:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to go on exactly from here, generators included."""
-        own = {"generator": self.generator.get_state(), "diverged": self.diverged}
+        own = {"num_envs": self.num_envs, "generator": self.generator.get_state(), "diverged": self.diverged}
         return own | {name: part.state_dict() for name, part in self._parts().items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on exactly from where ``state_dict`` was taken."""
+        worlds = state["num_envs"]
+        if worlds != self.num_envs:
+            raise ValueError(f"the saved simulation has {worlds} worlds, this one {self.num_envs}")
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
         self.generator.set_state(state["generator"])

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from robot import hand, rotation
 from robot.frames import Pose
+from sim.elements import nominal
 from sim.equipment import occlusion_sensor
 from sim.puppet import base_pose
 
@@ -161,6 +162,13 @@ class CpuPhysics:
         """Recomputes what MuJoCo derives from masses, sizes and poses of worlds ``ids``; after writing such a field."""
         self.batch.set_const(ids)
 
+    def block_half_diagonal(self, ids: np.ndarray) -> Tensor:
+        """From the block's centre to its corner [m] in worlds ``ids``, (m,)."""
+        sizes = self.batch.expanded("geom_size")
+        geom = int(self.model.body_geomadr[self._block_body])
+        size = self.model.geom_size[None, geom].repeat(len(ids), 0) if sizes is None else sizes[ids, geom]
+        return torch.from_numpy(np.linalg.norm(size, axis=1)).float()
+
     def joint_range(self, ids: np.ndarray) -> Tensor:
         """Lower and upper limits [rad] of the joints in worlds ``ids``, (m, 24, 2)."""
         expanded = self.batch.expanded("jnt_range")
@@ -182,6 +190,8 @@ class CpuPhysics:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on exactly from where ``state_dict`` was taken."""
+        for name in self._expanded():
+            self.batch.expand(name)[:] = nominal(name, self.model)
         for name, value in state["fields"].items():
             self.batch.expand(name)[:] = value.numpy()
         self.batch.state[:] = state["state"].numpy()

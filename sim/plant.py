@@ -29,6 +29,9 @@ _TENDON_ATTRIBUTES = (
     *("solref_limit", "solimp_limit", "solref_friction", "solimp_friction", "group", "width", "rgba"),
 )
 
+_TURNED_EQUALITIES = {mujoco.mjtEq.mjEQ_JOINT: "joints", mujoco.mjtEq.mjEQ_TENDON: "tendons"}
+"""Those that count angles from a zero, and in a direction, that are not ours."""
+
 
 class PlantUnavailable(RuntimeError):
     """This machine has no copy of a plant's model; the message says how to get one."""
@@ -42,7 +45,7 @@ def locate(plant: PlantConfig) -> Path:
     """
     if not plant.foreign:
         return hand.HAND_MJCF
-    install = f".venv/bin/pip install '{plant.install}'"
+    install = f".venv/bin/pip install {plant.install}"
     if plant.directory is not None:
         path, remedy = Path(plant.directory) / plant.file, "plant.directory must hold it"
     else:
@@ -52,7 +55,7 @@ def locate(plant: PlantConfig) -> Path:
         if plant.package == MENAGERIE:
             path, remedy = _in_menagerie(plant.file)
         else:
-            path, remedy = Path(found.submodule_search_locations[0]) / plant.file, f"it is in the release of {install}"
+            path, remedy = Path(found.submodule_search_locations[0]) / plant.file, f"another release has it: {install}"
     if not path.is_file():
         raise PlantUnavailable(f"plant {plant.name} has no copy on this machine, {path} does not exist; {remedy}")
     return path
@@ -112,8 +115,9 @@ def _attach(spec: mujoco.MjSpec, foreign: mujoco.MjSpec, plant: PlantConfig) -> 
 
 
 def _map_joints(spec: mujoco.MjSpec, plant: PlantConfig) -> None:
-    if any(equality.type == mujoco.mjtEq.mjEQ_JOINT for equality in spec.equalities):
-        raise ValueError(f"plant {plant.name} ties joints by equality constraints, which a mapping cannot turn")
+    for equality in spec.equalities:
+        if what := _TURNED_EQUALITIES.get(equality.type):
+            raise ValueError(f"plant {plant.name} ties {what} by equality constraints, which a mapping cannot turn")
     theirs = {joint.name: joint for joint in spec.joints if joint.name.startswith(PREFIX)}
     names = {name: each.joint for name, each in plant.joints.items()}
     found = _match(plant, "joint", names, theirs)

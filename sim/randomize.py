@@ -11,7 +11,7 @@ from randomization.draws import Draw, Source
 from randomization.terms import PhysicsTerm
 from sim.elements import nominal, select
 from sim.physics import CpuPhysics
-from sim.repair import Resized, order_limits
+from sim.repair import Resized, order_limits, whole_substeps
 
 MEANINGFUL = {"actuator_gainprm": [0], "actuator_biasprm": [0, 1, 2]}
 """Of these fields only some numbers mean something for position servos."""
@@ -51,13 +51,14 @@ class PhysicsRandomizer:
             ValueError: if a term names a field that cannot vary by world, or selects nothing.
         """
         self.physics = physics
+        self.generator = source.generator
         model = physics.model
         self.terms = [_resolve(name, term, model, source) for name, term in terms.items()]
         targets = [target for term in self.terms for target in term.targets]
         self.nominal = {target.field: nominal(target.field, model) for target in targets}
         for field in self.nominal:
             physics.expand(field)
-        derived_from = mujoco.MjModel._setconst_inputs
+        derived_from = mujoco.MjModel._setconst_inputs  # what mujoco.batch itself goes by; nothing public lists them
         self._set_const = any(field in derived_from for field in self.nominal)
         self._limits = [field for field in ("jnt_range", "tendon_range") if field in self.nominal]
         sized = [target.rows for target in targets if target.field == "geom_size" and target.rows is not None]
@@ -72,6 +73,8 @@ class PhysicsRandomizer:
             order_limits(field, ids, self.physics)
         if self._resized is not None:
             self._resized.update(ids)
+        if "actuator_delay" in self.nominal:
+            whole_substeps(ids, self.physics, self.generator)
         if self._set_const:
             self.physics.set_const(ids)
 

@@ -2,6 +2,7 @@
 
 import mujoco
 import numpy as np
+import torch
 
 from sim.physics import CpuPhysics
 
@@ -29,6 +30,19 @@ def order_limits(field: str, ids: np.ndarray, physics: CpuPhysics) -> None:
     physics.expand(field)[index] = ranges
 
 
+def whole_substeps(ids: np.ndarray, physics: CpuPhysics, generator: torch.Generator) -> None:
+    """Rounds the delays of actuators in worlds ``ids`` to whole sub-steps, up or down so that their mean stays.
+
+    MuJoCo itself would round every delay up. Half a sub-step is taken off, so that no rounding of times decides.
+    """
+    step = physics.model.opt.timestep
+    delays = physics.expand("actuator_delay")[ids] / step
+    chance = torch.rand(delays.shape, generator=generator, dtype=torch.float64).numpy()
+    # what was drawn in single precision shall count as the whole number that is meant
+    whole = np.floor(delays + np.where(np.isclose(delays, delays.round(), atol=1e-4), 0.5, chance))
+    physics.expand("actuator_delay")[ids] = np.where(whole > 0.0, (whole - 0.5) * step, 0.0)
+
+
 class Resized:
     """Boxes whose size differs from world to world."""
 
@@ -49,13 +63,18 @@ class Resized:
         self.leaves = model.body_bvhadr[self.bodies]
 
     def update(self, ids: np.ndarray) -> None:
-        """Their bounds for collision detection, and the inertia of solid boxes of the bodies' masses."""
+        """Their bounds for collision detection, and their inertia, which grows as that of solid boxes of equal mass."""
         half = np.arange(3, 6)
         expand = self.physics.expand
         size = expand("geom_size")[np.ix_(ids, self.geoms)]
         expand("geom_rbound")[np.ix_(ids, self.geoms)] = np.linalg.norm(size, axis=-1)
         expand("geom_aabb")[np.ix_(ids, self.geoms, half)] = size
         expand("bvh_aabb")[np.ix_(ids, self.leaves, half)] = size
-        mass = expand("body_mass")[np.ix_(ids, self.bodies)][..., None]
-        squares = size**2
-        expand("body_inertia")[np.ix_(ids, self.bodies)] = mass / 3 * (squares.sum(-1, keepdims=True) - squares)
+        grown = _crossed_squares(size) / _crossed_squares(self.physics.model.geom_size[self.geoms])
+        expand("body_inertia")[np.ix_(ids, self.bodies)] *= grown
+
+
+def _crossed_squares(size: np.ndarray) -> np.ndarray:
+    """What the inertia of a box of half edges (…, 3) about each axis is proportional to."""
+    squares = size**2
+    return squares.sum(-1, keepdims=True) - squares

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from robot import hand, rotation
 from sim.physics import CpuPhysics
-from sim.scene import BLOCK_HALF_DIAGONAL, PALM_CENTER
+from sim.scene import PALM_CENTER
 from sim.settled import FirstState, SettledPool
 
 HOME = {f"rh_{finger}J{n}": angle for finger in hand.COUPLED_FINGERS for n, angle in ((3, 0.35), (2, 0.35), (1, 0.15))}
@@ -44,14 +44,14 @@ class ResetConfig:
     settled_speed: float = 0.2
     """Largest speed [m/s] of a block that counts as settled."""
 
-    max_retries: int = 30
+    max_retries: int = 10
     """How often a world is tried again whose block did not settle on the palm."""
 
     cache: int = 256
     """How many settled states are kept to begin episodes from, 0 for none. Each comes from a world of the run, with its
     own draw of physics, and is seen with other faces each time."""
 
-    cache_settle_time: float = 0.08
+    cache_settle_time: float = 0.16
     """Seconds for which a block that comes from the cache is left to settle in its new world."""
 
     refresh: float = 0.05
@@ -76,12 +76,16 @@ def home_joint_pos() -> Tensor:
     return torch.tensor([HOME.get(name, 0.0) for name in hand.JOINT_NAMES])
 
 
-def draw_first_state(config: ResetConfig, m: int, generator: torch.Generator) -> FirstState:
-    """The half-open hand, and the block above its palm in any orientation, touching nothing."""
+def draw_first_state(config: ResetConfig, half_diagonal: Tensor, generator: torch.Generator) -> FirstState:
+    """The half-open hand, and the block above its palm in any orientation, touching nothing.
+
+    ``half_diagonal`` is the distance from the block's centre to its corner in every world [m], (m,).
+    """
+    m = len(half_diagonal)
     spread = torch.tensor([joint.upper - joint.lower for joint in hand.JOINTS])
     joints = home_joint_pos() + config.joint_noise * spread * torch.randn(m, hand.NUM_JOINTS, generator=generator)
     pos = torch.tensor(PALM_CENTER) + config.position_noise * torch.randn(m, 3, generator=generator)
-    pos[:, 1] -= BLOCK_HALF_DIAGONAL + config.drop_from  # up is -y
+    pos[:, 1] -= half_diagonal + config.drop_from  # up is -y
     return FirstState(joints, hand.actuator_pos(joints), pos, rotation.random_uniform(m, generator))
 
 
@@ -118,7 +122,7 @@ class Resetter:
             if attempt < cached_tries:
                 self._settle(pending, self.pool.draw(limits, self.generator), self.config.cache_settle_time)
             else:
-                first = draw_first_state(self.config, len(pending), self.generator)
+                first = draw_first_state(self.config, self.physics.block_half_diagonal(pending), self.generator)
                 self._settle(pending, first.within(limits), self.config.settle_time)
             measured = self.physics.measure(pending)
             faults = self._faults(pending, measured)

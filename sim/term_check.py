@@ -12,6 +12,7 @@ from torch import Tensor
 from randomization.config import Entry, RandomizationConfig
 from randomization.terms import MEASURED
 from robot.observation import FIELDS, ObservationContract
+from robot.plant import SHADOW, PlantConfig
 from sim.env import ReorientEnv, TaskConfig
 from sim.term_draws import draw_all
 
@@ -34,6 +35,7 @@ class EntryReport:
 
     entry: Entry
     draws: int
+    """How many were measured; none where a factor meets nothing but zeros."""
     mean: float
     low: float
     """5th percentile."""
@@ -57,7 +59,14 @@ class EntryReport:
         return max(self.moved, self.seen) < INERT
 
 
-def check(config: RandomizationConfig, task: TaskConfig, worlds: int, seed: int, threads: int = 0) -> list[EntryReport]:
+def check(
+    config: RandomizationConfig,
+    task: TaskConfig,
+    worlds: int,
+    seed: int,
+    threads: int = 0,
+    plant: PlantConfig = SHADOW,
+) -> list[EntryReport]:
     """Draws ``worlds`` worlds of each term, and plays a roll-out with it, alone, beside the same without any.
 
     Ranges of automatic domain randomization, which begin at the calibrated value, are opened up to one for that.
@@ -65,18 +74,18 @@ def check(config: RandomizationConfig, task: TaskConfig, worlds: int, seed: int,
     Raises:
         ValueError: if a term does not fit the model.
     """
-    without = ReorientEnv(task, RandomizationConfig(), WORLDS, seed, threads)
+    without = ReorientEnv(task, RandomizationConfig(), WORLDS, seed, threads, plant)
     without.reset()
     start = _Start(without)
     reference = _Rollout(without, start)
     reports = []
     for number, alone in enumerate(track(list(_terms(config)), description="terms")):
-        env = ReorientEnv(task, alone, WORLDS, seed, threads)
+        env = ReorientEnv(task, alone, WORLDS, seed, threads, plant)
         if env.adr is not None:
             env.adr.open(1.0)
         env.randomize(torch.arange(WORLDS))
         moved, seen = _Rollout(env, start).apart(reference)
-        values = draw_all(alone, task, worlds, seed + number)
+        values = draw_all(alone, task, worlds, seed + number, plant)
         reports += [_report(entry, values[entry.name], moved, seen) for entry in alone.entries()]
     return reports
 
@@ -144,6 +153,8 @@ def _measured(contract: ObservationContract) -> Tensor:
 
 
 def _report(entry: Entry, values: Tensor, moved: float, seen: float) -> EntryReport:
+    if not len(values):
+        return EntryReport(entry, 0, math.nan, math.nan, math.nan, None, moved, seen)
     ordered = values.sort().values
     low, high = (float(ordered[int(share * (len(ordered) - 1))]) for share in (0.05, 0.95))
     distance = entry.distribution.distance(values)

@@ -1,4 +1,6 @@
-"""What the terms of a preset draw, measured where they act."""
+"""What the terms of a preset draw: of the physics as it stands in the model's fields, of all else as it is drawn."""
+
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -13,6 +15,7 @@ from randomization.sensing import Sensing
 from randomization.terms import PhysicsTerm
 from robot import hand
 from robot.observation import FIELDS
+from robot.plant import SHADOW, PlantConfig
 from sim.env import TaskConfig
 from sim.equipment import equip
 from sim.physics import CpuPhysics
@@ -45,7 +48,9 @@ class _Recorder(Source):
         return _RecordedDraw(made.term, made.distribution, self, made.columns)
 
 
-def draw_all(config: RandomizationConfig, task: TaskConfig, worlds: int, seed: int) -> dict[str, Tensor]:
+def draw_all(
+    config: RandomizationConfig, task: TaskConfig, worlds: int, seed: int, plant: PlantConfig = SHADOW
+) -> dict[str, Tensor]:
     """Values by entry, of at least ``worlds`` worlds; those of the physics are read from the model's fields."""
     generator = torch.Generator().manual_seed(seed)
     learnt = config.learnt()
@@ -72,16 +77,22 @@ def draw_all(config: RandomizationConfig, task: TaskConfig, worlds: int, seed: i
         force.step()
     values = {name: torch.cat(drawn) for name, drawn in source.values.items()}
     for name in config.physics:
-        values[f"physics.{name}"] = _fields(config, name, task, adr, worlds, seed)
+        values[f"physics.{name}"] = _fields(config, name, task, adr, worlds, seed, plant)
     return values
 
 
 def _fields(
-    config: RandomizationConfig, name: str, task: TaskConfig, adr: ADR | None, worlds: int, seed: int
+    config: RandomizationConfig,
+    name: str,
+    task: TaskConfig,
+    adr: ADR | None,
+    worlds: int,
+    seed: int,
+    plant: PlantConfig,
 ) -> Tensor:
     """What a term of the physics made of the first field it names: factors or differences, element by element."""
-    term = config.physics[name]
-    spec = build_spec(task.scene)
+    term = replace(config.physics[name], least=None, most=None)  # draws are compared, before they are bounded
+    spec = build_spec(task.scene, plant)
     equip(spec, config)
     physics = CpuPhysics(spec.compile(), WORLDS, threads=1)
     source = Source(torch.Generator().manual_seed(seed), adr)
@@ -105,10 +116,8 @@ def _made(term: PhysicsTerm, target: Target, randomizer: PhysicsRandomizer, ids:
         before, after = before[:, None], after[:, None]
     if term.per == "group":
         before, after = before[:, :1], after[:, :1]
-    least, most = randomizer.terms[0].least, randomizer.terms[0].most
-    free = (after > least) & (after < most)
     if term.apply == "add":
-        return (after - before)[free]
-    before, after, free = (x.reshape(*x.shape[:2], -1) for x in (before, after, free & (before != 0.0)))
-    first = free & (free.cumsum(axis=2) == 1)
+        return (after - before).ravel()
+    before, after = (x.reshape(*x.shape[:2], -1) for x in (before, after))
+    first = (before != 0.0) & ((before != 0.0).cumsum(axis=2) == 1)
     return after[first] / before[first]

@@ -1,5 +1,6 @@
 """ADR against its rules taken one by one in decimals, SciPy's distributions, and a policy of known skill."""
 
+import copy
 import json
 import math
 from decimal import Decimal
@@ -201,7 +202,7 @@ def test_parameters_share_what_the_policy_can_bear():
 
 def test_a_restored_state_goes_on_to_the_bit():
     adr = live(make(64, queue=7), 40)
-    state = {name: value.clone() for name, value in adr.state_dict().items()}
+    state = copy.deepcopy(adr.state_dict())
     generator = adr.generator.get_state()
     other = make(64, queue=7, seed=99)
     other.load_state_dict(state)

@@ -93,7 +93,7 @@ def test_delays_differ_by_world_and_need_a_bound():
     age = ages(made, "object_pos", 10)[-1]
     assert stats.kstest(age, stats.uniform(0, 2).cdf).pvalue > 0.001
     with pytest.raises(ValueError, match="bounds"):
-        sensing(SensorTerm("delay", POSE, "normal(0, 0.1)"))
+        sensing(SensorTerm("delay", POSE, "exponential(0.1)"))
 
 
 def test_saved_and_restored_to_the_bit():

@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from randomization.config import RandomizationConfig
 from randomization.sensing import Sensing
-from randomization.terms import SensorTerm
+from randomization.terms import AdversaryTerm, ForceTerm, SensorTerm, TimingTerm
 from robot import rotation
 from robot.hand import BASE_MARKER_POS
 from tests.randomization.worlds import IDS, PERIOD, N, source
@@ -103,6 +103,12 @@ def test_a_mistaken_pose_comes_as_often_as_drawn_and_can_be_any():
         (lambda: SensorTerm("dropout", [], "constant(1)"), "one or more"),
         (lambda: SensorTerm("dropout", ["object_pos"], "constant(1)", every="step"), "every episode"),
         (lambda: SensorTerm("occlusion", ["fingertip_pos"], "constant(1)", size=[0.1]), "three positive"),
+        (lambda: SensorTerm("delay", ["object_pos"], "uniform(-0.1, 0.05)"), "from -0.1 to 0.05"),
+        (lambda: SensorTerm("dropout", ["object_pos"], "constant(3)"), "allowed: 0 to 1"),
+        (lambda: SensorTerm("refresh", ["object_pos"], "normal(0.1, 0.1)"), "-inf"),
+        (lambda: ForceTerm("constant(7)"), "probability of a push"),
+        (lambda: TimingTerm("constant(-0.01)"), "added time"),
+        (lambda: AdversaryTerm("uniform(0, 2)"), "share of the adversary"),
     ],
 )
 def test_bad_terms_are_refused(term, word):

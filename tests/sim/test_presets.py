@@ -133,3 +133,20 @@ def test_every_preset_runs_and_resumes_to_the_bit(name):
         assert torch.equal(a.observation.policy, b.observation.policy)
         assert torch.equal(a.observation.critic, b.observation.critic)
         assert torch.equal(a.reward, b.reward) and torch.equal(a.done, b.done)
+
+
+def test_ranges_that_are_too_wide_do_not_end_a_run():
+    config = preset("adr")
+    env = ReorientEnv(TaskConfig(), config, 24, seed=0, threads=1)
+    assert env.adr is not None
+    env.adr.open(2.0)
+    env.reset()
+    calibrated = (env.adr.parameters == 0.0).all(dim=1)
+    assert 0 < int(calibrated.sum()) < 24
+
+
+def test_a_state_of_other_worlds_is_refused(none):
+    one, four = (ReorientEnv(TaskConfig(), none, n, seed=0, threads=1) for n in (1, 4))
+    one.reset()
+    with pytest.raises(ValueError, match="1 worlds, this one 4"):
+        four.load_state_dict(one.state_dict())

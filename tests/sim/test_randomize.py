@@ -130,8 +130,10 @@ def test_one_column_of_a_field_changes():
     np.testing.assert_allclose(physics.expand("geom_friction")[1, block], [2, 0.005, 0.0001])
 
 
-def test_a_delayed_motor_acts_as_one_that_is_told_later():
-    delay = PhysicsTerm(["actuator_delay"], "constant(0.08)", of="robot", apply="add")
+@pytest.mark.parametrize("substeps", [1, 2, 4, 8])
+def test_a_delayed_motor_acts_as_one_that_is_told_later(substeps):
+    dt = SceneConfig().timestep
+    delay = PhysicsTerm(["actuator_delay"], f"constant({substeps * dt})", of="robot", apply="add")
     start, there = torch.full((1, 20), 0.1), torch.full((1, 20), 0.3)
     moved = []
     for terms, told_late in (({"late": delay}, False), ({}, True)):
@@ -139,13 +141,36 @@ def test_a_delayed_motor_acts_as_one_that_is_told_later():
         physics.set_target(start)
         physics.remember_target(np.arange(1))
         physics.forward(np.arange(1))
-        steps = round(0.08 / physics.model.opt.timestep)
-        for target in (start, there) if told_late else (there, there):
-            physics.set_target(target)
-            physics.step(steps)
+        physics.set_target(start if told_late else there)
+        physics.step(substeps)
+        physics.set_target(there)
+        physics.step(4)
         moved.append(physics.measure()["joint_pos"])
     torch.testing.assert_close(moved[0], moved[1], atol=1e-6, rtol=0)
     assert (moved[0] > 0.02).any()
+
+
+@pytest.mark.parametrize("delay", [0.005, 0.03, 0.08])
+def test_delays_between_sub_steps_keep_their_mean(delay):
+    physics = randomized({"late": PhysicsTerm(["actuator_delay"], f"constant({delay})", of="robot", apply="add")})
+    dt = physics.model.opt.timestep
+    substeps = np.ceil(physics.expand("actuator_delay") / dt)  # MuJoCo holds the older sample
+    assert set(np.unique(substeps)) <= {np.floor(delay / dt), np.ceil(delay / dt)}
+    late, draws = int((substeps - np.floor(delay / dt)).sum()), substeps.size
+    share = delay / dt - np.floor(delay / dt)
+    assert stats.binomtest(late, draws, min(max(share, 0.0), 1.0)).pvalue > 0.001 if 0.01 < share < 0.99 else True
+
+
+def test_size_mass_and_inertia_of_the_block_multiply():
+    terms = {
+        "size": PhysicsTerm(["geom_size"], "constant(1.1)", of="object", per="group"),
+        "mass": PhysicsTerm(["body_mass", "body_inertia"], "constant(1.5)", of="object"),
+        "inertia": PhysicsTerm(["body_inertia"], "constant(3)"),
+    }
+    physics = randomized(terms, n=2)
+    inertia = physics.expand("body_inertia")[1] / np.where(physics.model.body_inertia, physics.model.body_inertia, 1.0)
+    np.testing.assert_allclose(inertia[physics.model.body("block").id], 1.1**2 * 1.5 * 3)
+    np.testing.assert_allclose(inertia[physics.model.body("rh_palm").id], 3)
 
 
 def test_impossible_terms_are_refused():

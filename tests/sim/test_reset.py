@@ -39,7 +39,9 @@ def test_the_block_is_let_go_touching_nothing(dactyl):
     env = make(dactyl, 64)
     ids = np.arange(64)
     env.randomizer.reset(ids)
-    first = draw_first_state(ResetConfig(), 64, torch.Generator().manual_seed(0))
+    first = draw_first_state(
+        ResetConfig(), env.physics.block_half_diagonal(np.arange(64)), torch.Generator().manual_seed(0)
+    )
     env.physics.set_joints(ids, first.joint_pos)
     env.physics.set_block(ids, first.object_pos, first.object_quat)
     env.physics.forward(ids)

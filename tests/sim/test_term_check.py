@@ -31,6 +31,9 @@ def test_what_moves_is_told_from_what_is_only_seen_and_from_what_is_inert(small)
                 "gravity": PhysicsTerm(["opt.gravity"], "normal(0, 0.4)", apply="add"),
                 # springs that are not there have no length
                 "spring_length": PhysicsTerm(["tendon_lengthspring"], "uniform(0.5, 1)", of="robot", apply="add"),
+                # nothing times any factor is nothing
+                "factor": PhysicsTerm(["actuator_delay"], "uniform(0.01, 0.02)", of="robot"),
+                "bounded": PhysicsTerm(["geom_solimp"], "uniform(0.9, 1.2)", columns=[1], most=0.99),
                 "learnt": PhysicsTerm(["body_mass", "body_inertia"], "adr_spread(1)"),
             },
             sensors={"turn": SensorTerm("noise", ["object_quat"], "normal(0, 0.1)", every="step")},
@@ -38,6 +41,8 @@ def test_what_moves_is_told_from_what_is_only_seen_and_from_what_is_inert(small)
     )
     assert found["physics.gravity"].moved > 1e-5 and not found["physics.gravity"].inert
     assert found["physics.spring_length"].inert
+    assert found["physics.factor"].inert and not found["physics.factor"].draws
+    assert not found["physics.bounded"].inert
     assert found["sensors.turn"].moved == 0.0 and found["sensors.turn"].seen > 0.01
     assert found["physics.learnt"].moved > 1e-5 and found["physics.learnt"].distance is None
     assert all(each.faithful for each in found.values())
