@@ -208,6 +208,7 @@ def test_a_restored_state_goes_on_to_the_bit():
     other.load_state_dict(state)
     other.generator.set_state(generator)
     first, second = live(adr, 40, seed=1).state_dict(), live(other, 40, seed=1).state_dict()
+    assert first.pop("names") == second.pop("names") == list(adr.names)
     assert first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
     assert not torch.equal(state["reach"], first["reach"])  # the state was a copy
 
@@ -257,3 +258,19 @@ def test_ranges_that_do_not_fit_are_refused(tmp_path, text, word):
 def test_bad_settings_are_refused(values, word):
     with pytest.raises(ValueError, match=word):
         make(**values)
+
+
+def test_a_state_of_other_parameters_is_refused():
+    generator = torch.Generator().manual_seed(0)
+    one, other = (ADR(ADRConfig(), names, 4, generator) for names in (["a", "b"], ["a", "c"]))
+    with pytest.raises(ValueError, match="'b'"):
+        other.load_state_dict(one.state_dict())
+
+
+def test_calibrated_worlds_try_nothing():
+    adr = make(64)
+    adr.open(1.0)
+    adr.draw(torch.arange(64))
+    adr.calibrate(torch.arange(0, 64, 2))
+    assert (adr.parameters[::2] == 0).all() and (adr.boundary[::2] == -1).all()
+    assert (adr.parameters[1::2] != 0).any(dim=1).all()
