@@ -92,9 +92,8 @@ def _keep_settings(job: TrainJob, path: Path) -> None:
         saved, asked = dict(_leaves(json.loads(path.read_text()))), dict(_leaves(worlds))
         for key in sorted(saved.keys() | asked.keys()):
             if saved.get(key) != asked.get(key):
-                raise ValueError(
-                    f"the run was started with {key}={saved.get(key)}, not {asked.get(key)}; resume it as it was"
-                )
+                was, now = (f"{key}={each[key]}" if key in each else f"no {key}" for each in (saved, asked))
+                raise ValueError(f"the run was started with {was}, not {now}; resume it as it was")
     elif not job.resume and not find(path.parent / "checkpoints"):
         path.parent.mkdir(parents=True, exist_ok=True)
         report.write_json(path, worlds)

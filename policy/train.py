@@ -241,9 +241,16 @@ class _Run:
 def _require_same(name: str, saved: object, present: object) -> None:
     """Refuses a checkpoint made under other settings, naming the first that differs."""
     if isinstance(saved, dict) and isinstance(present, dict):
-        for key in saved.keys() | present.keys():
-            if name != "config" or key not in RESUMABLE:
-                _require_same(f"{name}.{key}", saved.get(key), present.get(key))
+        for key in sorted(saved.keys() | present.keys()):
+            if name == "config" and key in RESUMABLE:
+                continue
+            if key not in saved or key not in present:
+                one, other = ("checkpoint's", "present") if key in saved else ("present", "checkpoint's")
+                raise CheckpointError(
+                    f"the {one} run has a setting {name}.{key}, the {other} run has none such; "
+                    "resume with the version of inhand that began it"
+                )
+            _require_same(f"{name}.{key}", saved[key], present[key])
     elif saved != present:
         raise CheckpointError(
             f"the checkpoint was made with {name} = {saved}, this run has {present}; resume with the same settings"

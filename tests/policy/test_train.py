@@ -126,6 +126,15 @@ def test_other_settings_are_refused_by_name(tmp_path):
         run(tmp_path, config(2, seed=4), resume=True)
 
 
+def test_a_checkpoint_from_before_a_setting_existed_is_refused_by_name(tmp_path):
+    run(tmp_path, config(1))
+    content = newest(tmp_path)
+    del content["config"]["ppo"]["gamma"]
+    checkpoint.save(tmp_path / "checkpoints", 9, content, keep=1)
+    with pytest.raises(CheckpointError, match=r"present run has a setting config\.ppo\.gamma, the checkpoint's"):
+        run(tmp_path, config(2), resume=True)
+
+
 def test_settings_are_checked():
     with pytest.raises(ValueError, match=r"horizon is 12.*multiple of ppo\.chunk, 5"):
         config(1, horizon=12)
