@@ -19,6 +19,7 @@ from hardware.measurement import MeasurementConfig, MeasurementRefused, Measurer
 from hardware.messages import CameraFrame, ControlTick, Decision, HandState, JointCommand, MocapFrame, Used
 from hardware.pose_source import MocapPose
 from policy import artefact
+from robot.plant import SHADOW, PlantConfig
 from vision.estimator import Image
 
 
@@ -185,6 +186,18 @@ def _differs(tick: ControlTick, controller: Controller, devices: Devices) -> str
 def _ticks(log: FlightLog) -> Iterator[ControlTick]:
     for received in log.messages("tick"):
         yield cast(ControlTick, received.message)
+
+
+class _Deployment(msgspec.Struct):
+    """Of the configuration of a deployment, what a picture needs."""
+
+    plant: PlantConfig = SHADOW
+
+
+def flown_plant(path: Path) -> PlantConfig:
+    """Whose hand the virtual rig had; our own where the log does not say, as of a rig that was not the deployment's."""
+    text = read(path).metadata.get("configuration", {}).get("deploy", "{}")
+    return msgspec.json.decode(text, type=_Deployment).plant
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from omegaconf import MISSING
 
-from hardware.replay import ReplayReport, replay, trajectory
+from hardware.replay import ReplayReport, flown_plant, replay, trajectory
 from inhand import report
 
 FRAME_RATE = 25.0
@@ -59,7 +59,7 @@ def run_replay(job: ReplayJob) -> ReplayReport:
 
 
 def draw(log: Path, video: Path) -> None:
-    """Draws what the sensors saw into a video."""
+    """Draws what the sensors saw into a video, with the hand that was flown."""
     from sim.puppet import Moment  # these load what draws, which nothing else here needs
     from sim.video import Clip, caption, write_video
 
@@ -67,4 +67,4 @@ def draw(log: Path, video: Path) -> None:
     columns = (torch.from_numpy(c) for c in (seen.joint_pos, seen.object_pos, seen.object_quat, seen.goal_quat))
     moments = [Moment(*row) for row in zip(*columns, strict=True)]
     captions = [caption(t, n) for t, n in zip(seen.times, seen.successes, strict=True)]
-    write_video(video, Clip(moments, captions, FRAME_RATE))
+    write_video(video, Clip(moments, captions, FRAME_RATE, flown_plant(log)))

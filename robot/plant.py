@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from robot import hand
 
 BASE = "rh_forearm"
+TENDON_UNITS = ("rad", "m")
 FRAMES = (BASE, *(f"rh_{finger.lower()}distal" for finger in hand.FINGERS))
 """The frames that a mapping must place: those that carry our markers."""
 
@@ -69,7 +70,8 @@ class PlantConfig:
     """A model of the hand; without a ``file``, our own.
 
     Raises:
-        ValueError: if it lies nowhere, or its mapping leaves out a joint, actuator or frame or has one too many.
+        ValueError: if it lies nowhere, its mapping leaves out a joint, actuator or frame or has one too many, or its
+            tendons have no such unit.
     """
 
     name: str = "shadow"
@@ -77,9 +79,9 @@ class PlantConfig:
     file: str = ""
     """Its MJCF, within the package or the directory."""
     package: str = ""
-    """Python package that carries it; it is found, not imported."""
+    """Python package that carries it, or, as Menagerie's, knows where it is."""
     install: str = ""
-    """What to give pip for that package."""
+    """What to give to ``pip install`` for that package."""
     directory: str | None = None
     """A local copy, used instead of the package."""
     joints: dict[str, JointMap] = field(default_factory=dict)
@@ -88,8 +90,12 @@ class PlantConfig:
     """Each of our 20 actuators."""
     frames: dict[str, FrameMap] = field(default_factory=dict)
     """The base frame and the frames of the distal phalanges; the hand is cut off at the body of the base frame."""
+    tendon_unit: str = "rad"
+    """What its tendons are measured in, ``rad`` or ``m``: where randomization adds to them, it must be in the same."""
 
     def __post_init__(self) -> None:
+        if self.tendon_unit not in TENDON_UNITS:
+            raise ValueError(f"the tendon_unit of plant {self.name} is {self.tendon_unit!r}; allowed: rad, m")
         if not self.foreign:
             return
         if not self.package and self.directory is None:

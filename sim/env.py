@@ -116,7 +116,7 @@ class ReorientEnv:
             self.adr = ADR(randomization.adr, list(learnt), n, self.generator, list(learnt.values()))
         source = Source(self.generator, self.adr)
         spec = build_spec(task.scene, plant)
-        equip(spec, randomization)
+        equip(spec, randomization, plant)
         self.physics = CpuPhysics(spec.compile(), n, threads)
         self.device = self.physics.device
         self.randomizer = PhysicsRandomizer(randomization.physics, self.physics, source)

@@ -5,6 +5,7 @@ import mujoco
 from randomization.config import RandomizationConfig
 from randomization.distribution import parse
 from robot.hand import ACTUATOR_NAMES, FINGERTIP_MARKERS
+from robot.plant import SHADOW, TENDON_UNITS, PlantConfig
 
 MAX_DELAY = 0.16
 """Seconds for which actuators remember their targets: the longest delay that can be drawn."""
@@ -13,12 +14,14 @@ HIDES = -1.0
 """Distance [m] at which an occluder would push: never. What comes nearer than its surface is only noticed."""
 
 
-def equip(spec: mujoco.MjSpec, randomization: RandomizationConfig) -> None:
+def equip(spec: mujoco.MjSpec, randomization: RandomizationConfig, plant: PlantConfig = SHADOW) -> None:
     """Adds what the terms of a preset need: memory of targets for delays, boxes that notice what hides a marker.
 
     Raises:
-        ValueError: if actuator delays can be drawn that are negative or longer than ``MAX_DELAY``.
+        ValueError: if actuator delays can be drawn that are negative or longer than ``MAX_DELAY``, or a term adds to
+            tendons in another unit than that of the plant's.
     """
+    _check_units(randomization, plant)
     delays = [term.draw for term in randomization.physics.values() if "actuator_delay" in term.fields]
     if delays:
         least, most = (
@@ -32,6 +35,18 @@ def equip(spec: mujoco.MjSpec, randomization: RandomizationConfig) -> None:
     if sizes:
         for marker in FINGERTIP_MARKERS:
             _add_occluder(spec, marker, sizes[0])
+
+
+def _check_units(randomization: RandomizationConfig, plant: PlantConfig) -> None:
+    for name, term in randomization.physics.items():
+        measure = term.unit.rpartition("/")[2]  # a stiffness is per length
+        tendons = [field for field in term.fields if field.startswith("tendon_")]
+        if tendons and term.apply == "add" and measure in TENDON_UNITS and measure != plant.tendon_unit:
+            raise ValueError(
+                f"term physics.{name} of preset {randomization.name} adds {term.unit} to {', '.join(tendons)}, but "
+                f"tendons of plant {plant.name} are measured in {plant.tendon_unit}; leave it out with "
+                f"'~randomization.physics.{name}'"
+            )
 
 
 def occlusion_sensor(marker: str) -> str:
