@@ -96,6 +96,68 @@ def test_delays_differ_by_world_and_need_a_bound():
         sensing(SensorTerm("delay", POSE, "exponential(0.1)"))
 
 
+EARLY, AFRESH = torch.arange(N // 2), 7
+"""Half of the worlds begin a new episode at this step."""
+
+
+def ages_with_a_reset(term: SensorTerm, field: str, steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """How many steps old each value is, (steps, n/2, …), in worlds that begin anew in the middle and in the others."""
+    made, age = sensing(term), []
+    touched = torch.ones(N, 5, dtype=torch.bool)
+    for t in range(steps):
+        if t == AFRESH:
+            made.reset(EARLY)
+        age.append(t - made.apply(clock(t), touched)[field][..., 0].numpy())
+    return np.stack(age)[:, : N // 2], np.stack(age)[:, N // 2 :]
+
+
+@pytest.mark.parametrize(
+    ("term", "field"),
+    [
+        (SensorTerm("dropout", FINGERTIPS, "constant(1)", time="constant(100)"), "fingertip_pos"),
+        (SensorTerm("dropout", POSE, "constant(1)", time="constant(100)"), "object_pos"),
+        (SensorTerm("occlusion", FINGERTIPS, "constant(1)"), "fingertip_pos"),
+    ],
+)
+def test_a_new_episode_sees_what_is_there_and_others_go_on_without(term, field):
+    anew, others = ages_with_a_reset(term, field, 12)
+    for t in range(12):
+        assert (others[t] == t).all()
+        assert (anew[t] == (t if t < AFRESH else t - AFRESH)).all()
+
+
+def test_what_was_lost_is_seen_again_in_a_new_episode():
+    """Dropouts that began in the old episode end with it: few begin in the new one at once."""
+    made = sensing(SensorTerm("dropout", FINGERTIPS, "constant(1)", time="constant(100)"))
+    made.apply(clock(0))
+    made.gaps.terms[0].value.fill_(0.0)  # none begins any more
+    for t in range(1, 4):
+        assert (made.apply(clock(t))["fingertip_pos"] == 0).all()
+    made.reset(EARLY)
+    made.gaps.terms[0].value.fill_(0.0)
+    for t in range(4, 7):
+        seen = made.apply(clock(t))["fingertip_pos"]
+        assert (seen[: N // 2] == t).all() and (seen[N // 2 :] == 0).all()
+
+
+def test_a_refresh_begins_anew_with_the_episode():
+    interval = 5
+    anew, others = ages_with_a_reset(SensorTerm("refresh", POSE, f"constant({interval * PERIOD})"), "object_pos", 30)
+    assert (anew[AFRESH] == 0).all()
+    for t in range(AFRESH, 30):
+        assert anew[t].max() < min(t - AFRESH + 1, interval)
+    # the others go on in their rhythm
+    assert (others[2 * interval :] == others[interval:-interval]).all()
+    assert stats.binomtest(int((others[AFRESH] == 0).sum()), N // 2, 1 / interval).pvalue > 0.001
+
+
+def test_a_delay_reaches_back_to_the_beginning_of_the_episode():
+    anew, others = ages_with_a_reset(SensorTerm("delay", POSE, "constant(0.16)"), "object_pos", 12)
+    for t in range(12):
+        np.testing.assert_allclose(others[t], min(t, 2), atol=1e-4)
+        np.testing.assert_allclose(anew[t], min(t if t < AFRESH else t - AFRESH, 2), atol=1e-4)
+
+
 def test_saved_and_restored_to_the_bit():
     terms = (
         SensorTerm("dropout", FINGERTIPS, "constant(0.5)"),
