@@ -1,7 +1,6 @@
 """The reorientation task: a batch of hands, each turning its block to one goal orientation after another (D18)."""
 
 import logging
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -14,78 +13,22 @@ from randomization.disturbing import RandomForce, Timing
 from randomization.draws import Source
 from randomization.sensing import Sensing
 from robot import hand
-from robot.action import ActionContract, ActionPath
-from robot.goal import GoalConfig, GoalStep, GoalTracker, dropped
+from robot.action import ActionPath
+from robot.goal import GoalStep, GoalTracker, dropped
 from robot.observation import ObservationContract
 from robot.plant import SHADOW, PlantConfig
 from sim.equipment import equip
 from sim.physics import CpuPhysics
 from sim.randomize import PhysicsRandomizer
-from sim.reset import ResetConfig, Resetter, Unsettled
-from sim.scene import SceneConfig, build_spec
+from sim.reset import Resetter, Unsettled
+from sim.scene import build_spec
+from sim.task import TaskConfig
 from sim.vector_env import Observation, Step
 
 log = logging.getLogger(__name__)
 
 REDRAWS = 5
 """How often worlds in which no block comes to rest get other physics, before that is an error."""
-
-
-@dataclass
-class RewardConfig:
-    """D18 C.1: r = progress [rad] + goal at each goal reached + drop when the block falls."""
-
-    progress: float = 1.0
-    goal: float = 5.0
-    drop: float = -20.0
-
-
-@dataclass
-class TaskConfig:
-    """The task and its two contracts.
-
-    Raises:
-        ValueError: if the control period is no whole number of sub-steps.
-    """
-
-    goal: GoalConfig = field(default_factory=GoalConfig)
-    action: ActionContract = field(default_factory=ActionContract)
-    reward: RewardConfig = field(default_factory=RewardConfig)
-    scene: SceneConfig = field(default_factory=SceneConfig)
-    reset: ResetConfig = field(default_factory=ResetConfig)
-
-    policy_observation: list[str] = field(
-        default_factory=lambda: ["fingertip_pos", "object_pos", "object_quat", "goal_quat", "goal_rel_quat"]
-    )
-    """What the policy sees, noisy (R19 Table 12)."""
-
-    critic_observation: list[str] = field(
-        default_factory=lambda: [
-            "fingertip_pos",
-            "object_pos",
-            "object_quat",
-            "goal_quat",
-            "goal_rel_quat",
-            "joint_pos",
-            "joint_vel",
-            "joint_target",
-            "object_linvel",
-            "object_angvel",
-        ]
-    )
-    """What the critic sees, clean (D18 Table 2, and the targets in force)."""
-
-    def __post_init__(self) -> None:
-        substeps = self.action.period / self.scene.timestep
-        if abs(substeps - round(substeps)) > 1e-6 or round(substeps) < 1:
-            raise ValueError(
-                f"action period {self.action.period} s is no whole number of sub-steps of {self.scene.timestep} s"
-            )
-
-    @property
-    def substeps(self) -> int:
-        """Physics sub-steps in a control step."""
-        return round(self.action.period / self.scene.timestep)
 
 
 class ReorientEnv:

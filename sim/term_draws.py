@@ -93,7 +93,7 @@ def _fields(
     """What a term of the physics made of the first field it names: factors or differences, element by element."""
     term = replace(config.physics[name], least=None, most=None)  # draws are compared, before they are bounded
     spec = build_spec(task.scene, plant)
-    equip(spec, config)
+    equip(spec, config, plant)
     physics = CpuPhysics(spec.compile(), WORLDS, threads=1)
     source = Source(torch.Generator().manual_seed(seed), adr)
     randomizer = PhysicsRandomizer({name: term}, physics, source)

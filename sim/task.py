@@ -1,0 +1,65 @@
+"""The configuration of the task."""
+
+from dataclasses import dataclass, field
+
+from robot.action import ActionContract
+from robot.goal import GoalConfig
+from sim.reset import ResetConfig
+from sim.scene import SceneConfig
+
+
+@dataclass
+class RewardConfig:
+    """D18 C.1: r = progress [rad] + goal at each goal reached + drop when the block falls."""
+
+    progress: float = 1.0
+    goal: float = 5.0
+    drop: float = -20.0
+
+
+@dataclass
+class TaskConfig:
+    """The task and its two contracts.
+
+    Raises:
+        ValueError: if the control period is no whole number of sub-steps.
+    """
+
+    goal: GoalConfig = field(default_factory=GoalConfig)
+    action: ActionContract = field(default_factory=ActionContract)
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    scene: SceneConfig = field(default_factory=SceneConfig)
+    reset: ResetConfig = field(default_factory=ResetConfig)
+
+    policy_observation: list[str] = field(
+        default_factory=lambda: ["fingertip_pos", "object_pos", "object_quat", "goal_quat", "goal_rel_quat"]
+    )
+    """What the policy sees, noisy (R19 Table 12)."""
+
+    critic_observation: list[str] = field(
+        default_factory=lambda: [
+            "fingertip_pos",
+            "object_pos",
+            "object_quat",
+            "goal_quat",
+            "goal_rel_quat",
+            "joint_pos",
+            "joint_vel",
+            "joint_target",
+            "object_linvel",
+            "object_angvel",
+        ]
+    )
+    """What the critic sees, clean (D18 Table 2, and the targets in force)."""
+
+    def __post_init__(self) -> None:
+        substeps = self.action.period / self.scene.timestep
+        if abs(substeps - round(substeps)) > 1e-6 or round(substeps) < 1:
+            raise ValueError(
+                f"action period {self.action.period} s is no whole number of sub-steps of {self.scene.timestep} s"
+            )
+
+    @property
+    def substeps(self) -> int:
+        """Physics sub-steps in a control step."""
+        return round(self.action.period / self.scene.timestep)
