@@ -20,16 +20,19 @@ import torch
 from hardware import flightlog
 from hardware.bus import Endpoints, Subscriber
 from hardware.child import ROOT, ProcessFailed
-from hardware.deploy import DeployConfig, Deployment, DeployReport, deploy
+from hardware.deploy import DeployConfig, Deployment, DeployReport, deploy, run_metadata
 from hardware.messages import ControlTick, HandState, JointCommand, MocapFrame, Truth
 from hardware.process import READY, save_config
-from hardware.replay import ReplayRefused, replay, trajectory
+from hardware.replay import ReplayRefused, flown_plant, replay, trajectory
 from hardware.rig_config import RigConfig, RigProcess
+from inhand.config import load
+from inhand.rig import RigJob
 from policy import artefact
 from policy.artefact import ArtefactError
 from policy.network import Actor, NetworkConfig
 from robot import rotation
 from robot.hand import ACTUATORS, actuator_pos, model_hash
+from robot.plant import SHADOW
 
 BLIND = RigConfig(camera_rate=0.0)
 
@@ -176,6 +179,16 @@ def test_the_trajectory_can_be_drawn(flight: DeployReport) -> None:
     gaps = np.diff(path.times)
     assert float(np.median(gaps)) == pytest.approx(0.04, abs=0.01) and float(gaps.min()) > 0.0
     assert path.joint_pos.shape == (t, 24) and path.object_pos.shape == (t, 3) and path.goal_quat.shape == (t, 4)
+
+
+def test_a_flight_is_drawn_with_the_hand_that_flew(flight: DeployReport, policy: Path, tmp_path: Path) -> None:
+    foreign = load("rig", RigJob, ["plant=gymnasium_robotics"]).plant
+    for name, external, expected in (("rig", False, foreign), ("external", True, SHADOW)):
+        config = DeployConfig(policy=str(policy), directory="", plant=foreign, external=external)
+        path = tmp_path / f"{name}.mcap"
+        flightlog.FlightLogWriter(path, run_metadata(config, artefact.load(policy))).finish({})
+        assert flown_plant(path) == expected
+    assert flown_plant(Path(flight.log)) == SHADOW
 
 
 def test_a_killed_loop_leaves_a_hand_in_hold_and_a_readable_log(policy: Path, tmp_path: Path) -> None:

@@ -36,16 +36,6 @@ def test_a_block_in_the_air_falls_freely(model):
     assert 5.0 - data.joint("block").qpos[2] == pytest.approx(0.5 * 9.81 * t * (t + model.opt.timestep), rel=1e-9)
 
 
-def test_a_block_at_rest_on_the_flat_hand_stays(model):
-    data = mujoco.MjData(model)
-    data.joint("block").qpos[:3] = [0.2845, -0.011, 0.3495]  # on the middle of the palm
-    mujoco.mj_step(model, data, nstep=round(1.0 / model.opt.timestep))
-    start = data.joint("block").qpos.copy()
-    mujoco.mj_step(model, data, nstep=round(10.0 / model.opt.timestep))
-    assert np.linalg.norm(data.joint("block").qpos[:3] - start[:3]) < 0.001
-    assert max(-data.contact.dist.min(), 0.0) < 0.001
-
-
 def test_the_goal_touches_nothing_and_robot_cameras_do_not_see_it(model):
     from sim.camera import Camera
 
