@@ -260,7 +260,7 @@ DAMPING = {"damping": PhysicsTerm(["dof_damping"], "adr_factor(1)", of="robot", 
 
 def test_what_boundary_worlds_achieve_reaches_their_queues():
     """Episodes end by a drop, by time or by divergence; those that go on, and ordinary worlds, add nothing."""
-    n = 24
+    n = 48
     env = make(RandomizationConfig(physics=DAMPING, adr=ADRConfig(queue=1000)), n)
     env.reset()
     adr = env.adr
