@@ -40,7 +40,7 @@ class Load:
         stolen = now.stolen - self.stolen
         busy = total - (now.idle - self.idle) - stolen
         return {
-            "machine_load": os.getloadavg()[0],
-            "machine_stolen": stolen / total,
-            "machine_others": max(busy - (now.ours - self.ours), 0.0) / total,
+            "machine_load_average": os.getloadavg()[0],
+            "machine_stolen_share": stolen / total,
+            "machine_others_share": max(busy - (now.ours - self.ours), 0.0) / total,
         }

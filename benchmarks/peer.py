@@ -1,5 +1,10 @@
 """Other simulators of a hand and a block, each in an environment of its own, driven side by side with ours."""
 
+import contextlib
+import fcntl
+import json
+import os
+import signal
 import subprocess
 import sys
 import venv
@@ -12,25 +17,38 @@ SCRIPTS = Path(__file__).parent / "peers"
 HOME = Path("outputs/peers")
 """Where their Python environments are made, once."""
 
+GRACE = 10.0
+"""Seconds that a peer has to end by itself."""
+
 
 class PeerError(OSError):
     """A peer could not be installed, or stopped."""
 
 
 class Peer:
-    """One peer, on ``threads`` threads or processes: ``benchmarks/peers/NAME.py``."""
+    """One peer: the ``Simulator`` of a script, in a process of its own."""
 
-    def __init__(self, name: str, threads: int) -> None:
-        """Installs it first, if that was not done before.
+    def __init__(self, script: Path, threads: int, python: Path) -> None:
+        """Starts it on ``threads`` threads or cores, under the interpreter ``python``, and waits until it is ready.
 
         Raises:
-            PeerError: if it cannot be installed or started.
+            PeerError: if it cannot be started.
         """
-        self.name = name
-        command = [_installed(name), "-P", SCRIPTS / f"{name}.py", str(threads)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.substep = self._answer()
+        self.name = script.stem
+        command = [python, "-P", SCRIPTS / "serve.py", script, str(threads)]
+        # in a session of its own, so that what it starts itself can be ended with it, and Ctrl-C is ours alone
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
+        try:
+            facts = json.loads(self._answer())
+        except BaseException:
+            self._kill()
+            raise
+        self.substep: float = facts["substep"]
         """Its sub-step [s]."""
+        self.worlds: int = facts["worlds"]
+        """How many worlds it steps together."""
 
     def run(self, seconds: float) -> float:
         """Runs for about so long and returns the seconds that it simulated per second.
@@ -43,33 +61,56 @@ class Peer:
             print(seconds, file=self._process.stdin, flush=True)
         except BrokenPipeError:
             raise PeerError(f"peer {self.name} has stopped") from None
-        return self._answer()
+        return float(self._answer())
 
     def close(self) -> None:
-        """Ends it."""
-        self._process.communicate()
+        """Ends it, by force if it does not within ``GRACE``."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.communicate(timeout=GRACE)
+        self._kill()
 
-    def _answer(self) -> float:
+    def _kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def _answer(self) -> str:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
             status = self._process.wait()
             raise PeerError(f"peer {self.name} has stopped with exit status {status}; peers=false leaves peers out")
-        return float(line)
+        return line
 
 
-def _installed(name: str) -> Path:
-    """The Python that has the peer's requirements, ``benchmarks/peers/NAME.txt``."""
-    requirements, home = SCRIPTS / f"{name}.txt", (HOME / name).absolute()
+def start(name: str, threads: int) -> Peer:
+    """Starts a peer of ``PEERS``, and installs it first if that was not done before.
+
+    Raises:
+        PeerError: if it cannot be installed or started.
+    """
+    script = SCRIPTS / f"{name}.py"
+    return Peer(script, threads, installed(script.with_suffix(".txt"), (HOME / name).absolute()))
+
+
+def installed(requirements: Path, home: Path) -> Path:
+    """The Python of the environment ``home``, which is made anew unless it has these requirements.
+
+    Raises:
+        PeerError: if they cannot be installed.
+    """
     python, stamp = home / "bin" / "python", home / "installed.txt"
-    if stamp.exists() and stamp.read_text() == requirements.read_text():
-        return python
-    pinned = ", ".join(requirements.read_text().split())
-    report.console().print(f"Installing {pinned} into {home} (once; this takes a minute or more)")
-    venv.create(home, clear=True, with_pip=True)
-    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement", requirements]
-    done = subprocess.run(pip, stdout=sys.stderr, check=False)
-    if done.returncode != 0:
-        raise PeerError(f"peer {name} could not be installed ({pinned}); peers=false leaves peers out")
-    stamp.write_text(requirements.read_text())
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with home.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another benchmark may be about the same
+        if python.exists() and stamp.exists() and stamp.read_text() == requirements.read_text():
+            return python
+        pinned = ", ".join(requirements.read_text().split())
+        report.console().print(f"Installing {pinned} into {home} (once; this takes a minute or more)")
+        venv.create(home, clear=True)
+        pip = [sys.executable, "-m", "pip", "--python", python, "--quiet", "--disable-pip-version-check"]
+        done = subprocess.run([*pip, "install", "--requirement", requirements], stdout=sys.stderr, check=False)
+        if done.returncode != 0:
+            raise PeerError(f"{pinned} could not be installed into {home}; peers=false leaves peers out")
+        stamp.write_text(requirements.read_text())
     return python

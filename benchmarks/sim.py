@@ -1,16 +1,22 @@
-"""Simulation speed: the whole environment against bare ``mujoco.batch`` and against other simulators of the task."""
+"""Simulation speed: the whole environment against bare ``mujoco.batch`` and against other simulators of the task.
+
+The controls differ: ours are 0.3 · randn every 80 ms, relative to where the joints are; those of the peers are targets
+drawn uniformly from the joints' whole ranges every 40 ms. Only control steps count as simulated time, on either side:
+the time in which blocks settle after a reset is not counted, though it takes its time to compute.
+"""
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from benchmarks import peer
 from benchmarks.load import Load
-from benchmarks.peer import PEERS, Peer
 from policy.progress import HOURS_PER_YEAR
 from sim.env import ReorientEnv, TaskConfig
 
@@ -19,6 +25,9 @@ if TYPE_CHECKING:
 
 DACTYL_YEARS_PER_CORE_HOUR = 2.0 / 6144
 """D18 §4.3: about two simulated years per hour on 6,144 cores."""
+
+WARM_UP = 100
+"""Control steps after which episodes are of all ages, and few begin at once."""
 
 ROUNDS = 5
 """All are measured in turns, so that a change of the machine's load meets them all."""
@@ -31,8 +40,9 @@ def measure(job: "BenchJob") -> dict[str, float]:
     """Medians over the rounds, ratios those of one round; ``x_…`` is the environment's rate over that of another.
 
     ``x_batch`` compares with bare physics: the same batch on the same model, threads and sub-steps, sent from the same
-    states through the same controls; the environment has its resets, randomization, observations and rewards on top.
-    The peers are compared by the time that they simulate: each with its own sub-steps, and ours as short as theirs.
+    states through the same controls, each step right after that of the environment, which has its resets,
+    randomization, observations and rewards on top; ``_q1`` and ``_q3`` are its quartiles. The peers are compared by
+    the time that they simulate: each with its own sub-steps, and ours as short as theirs.
     """
     load = Load.now()
     contest = _Contest(job)
@@ -44,17 +54,21 @@ def measure(job: "BenchJob") -> dict[str, float]:
         contest.close()
     whole, period = contest.median("whole"), job.task.action.period
     years = whole / HOURS_PER_YEAR
-    threads = contest.env.physics.batch.nthread
+    threads, peers = contest.threads, contest.peers
+    low, middle, high = statistics.quantiles(contest.ratios("whole", "bare"), method="inclusive")
     return {
         "control_steps_per_s": whole / period,
         "sim_years_per_hour": years,
         "sim_years_per_core_hour": years / threads,
         "x_dactyl_core": years / threads / DACTYL_YEARS_PER_CORE_HOUR,
-        "x_batch": contest.ratio("whole", "bare"),
-        **{f"x_{peer.name}": contest.ratio("whole", peer.name) for peer in contest.peers},
-        **{f"x_{peer.name}_equal_substep": contest.ratio(f"at {peer.substep}", peer.name) for peer in contest.peers},
+        "x_batch": middle,
+        "x_batch_q1": low,
+        "x_batch_q3": high,
+        **{f"x_{each.name}": contest.ratio("whole", each.name) for each in peers},
+        **{f"x_{each.name}_equal_substep": contest.ratio(f"at {each.substep}", each.name) for each in peers},
         "bare_control_steps_per_s": contest.median("bare") / period,
-        **{f"{peer.name}_sim_s_per_s": contest.median(peer.name) for peer in contest.peers},
+        **{f"{each.name}_sim_s_per_s": contest.median(each.name) for each in peers},
+        **{f"{each.name}_worlds": each.worlds for each in peers},
         **{f"control_steps_per_s_{n}_threads": contest.median(str(n)) / period for n in contest.fewer_threads},
         "threads": threads,
         "worlds": job.num_envs,
@@ -69,85 +83,105 @@ class _Contest:
 
     def __init__(self, job: "BenchJob") -> None:
         self._generator = torch.Generator().manual_seed(0)
-        self.env = _make(job, job.task, job.threads)
-        threads = self.env.physics.batch.nthread
-        self.fewer_threads = [n for n in (1, 2, 4, 8, 16, 32, 64, 128) if n < threads]
-        self._envs = {str(n): _make(job, job.task, n) for n in self.fewer_threads}
-        self.peers: list[Peer] = []
+        self._job = job
+        self.env = self._make(job.task, job.threads)
+        self.threads = self.env.physics.batch.nthread
+        self.fewer_threads = [n for n in (1, 2, 4, 8, 16, 32, 64, 128) if n < self.threads]
+        self.rounds: list[dict[str, float]] = []
+        with _torch_threads(self.threads):
+            self._warm_up()
+        self._envs = {str(n): self._make(job.task, n) for n in self.fewer_threads}
+        self.peers: list[peer.Peer] = []
         try:
-            for name in PEERS if job.peers else ():
-                self.peers.append(Peer(name, threads))
+            for name in peer.PEERS if job.peers else ():
+                self.peers.append(peer.start(name, self.threads))
+            for substep in {each.substep for each in self.peers}:
+                task = replace(job.task, scene=replace(job.task.scene, timestep=substep))
+                self._envs[f"at {substep}"] = self._make(task, job.threads)
+            for env in self._envs.values():
+                env.load_state_dict(self.env.state_dict())
         except BaseException:
             self.close()
             raise
-        for substep in {peer.substep for peer in self.peers}:
-            task = replace(job.task, scene=replace(job.task.scene, timestep=substep))
-            self._envs[f"at {substep}"] = _make(job, task, job.threads)
-        self.rounds: list[dict[str, float]] = []
 
     def round(self) -> None:
         """One turn of each."""
         simulated = self.env.num_envs * STEPS * self.env.task.action.period
-        states, seconds = _recorded(self.env, self._generator)
-        rates = {"whole": simulated / seconds, "bare": simulated / _bare(self.env, states)}
+        with _torch_threads(self.threads):
+            whole, bare = self._pairs()
+        rates = {"whole": simulated / whole, "bare": simulated / bare}
         for name, env in self._envs.items():
-            rates[name] = simulated / _timed(lambda env=env: _play(env, self._generator))
-        for peer in self.peers:
-            rates[peer.name] = peer.run(seconds)
+            with _torch_threads(env.physics.batch.nthread):
+                rates[name] = simulated / sum(self._step(env) for _ in range(STEPS))
+        for each in self.peers:
+            rates[each.name] = each.run(whole)
         self.rounds.append(rates)
 
     def median(self, name: str) -> float:
         return statistics.median(each[name] for each in self.rounds)
 
+    def ratios(self, name: str, other: str) -> list[float]:
+        return [each[name] / each[other] for each in self.rounds]
+
     def ratio(self, name: str, other: str) -> float:
-        return statistics.median(each[name] / each[other] for each in self.rounds)
+        return statistics.median(self.ratios(name, other))
 
     def close(self) -> None:
-        for peer in self.peers:
-            peer.close()
+        for each in self.peers:
+            each.close()
+
+    def _make(self, task: TaskConfig, threads: int) -> ReorientEnv:
+        return ReorientEnv(task, self._job.randomization, self._job.num_envs, seed=0, threads=threads)
+
+    def _warm_up(self) -> None:
+        """Until resets cost what they cost in a long run."""
+        pool = self.env.resetter.pool
+        self.env.reset()
+        while pool.added < pool.capacity:
+            self.env.reset()
+        for _ in range(WARM_UP):
+            self._step(self.env)
+
+    def _step(self, env: ReorientEnv) -> float:
+        """Seconds of a control step."""
+        action = 0.3 * torch.randn(env.num_envs, env.action_contract.size, generator=self._generator)
+        begin = time.perf_counter()
+        env.step(action)
+        return time.perf_counter() - begin
+
+    def _pairs(self) -> tuple[float, float]:
+        """Seconds of a turn's control steps, and of the physics alone from the states that they sent it from."""
+        physics = self.env.physics
+        state, everyone = physics.batch.state, np.arange(physics.n)
+        step, before = physics.step, state.copy()
+
+        def recording(nstep: int, ids: np.ndarray | None = None) -> None:
+            if ids is None:
+                before[:] = state
+            step(nstep, ids)
+
+        whole = bare = 0.0
+        for _ in range(STEPS):
+            physics.step = recording
+            whole += self._step(self.env)
+            physics.step = step
+            after = state.copy()
+            state[:] = before
+            physics.forward(everyone)
+            begin = time.perf_counter()
+            step(self.env.task.substeps)
+            bare += time.perf_counter() - begin
+            state[:] = after
+            physics.forward(everyone)
+        return whole, bare
 
 
-def _make(job: "BenchJob", task: TaskConfig, threads: int) -> ReorientEnv:
-    env = ReorientEnv(task, job.randomization, job.num_envs, seed=0, threads=threads)
-    env.reset()
-    return env
-
-
-def _play(env: ReorientEnv, generator: torch.Generator) -> None:
-    for _ in range(STEPS):
-        env.step(0.3 * torch.randn(env.num_envs, env.action_contract.size, generator=generator))
-
-
-def _timed(run: Callable[[], None]) -> float:
-    begin = time.perf_counter()
-    run()
-    return time.perf_counter() - begin
-
-
-def _recorded(env: ReorientEnv, generator: torch.Generator) -> tuple[list[np.ndarray], float]:
-    """The state, controls included, that each control step began its physics from, and the time of all steps [s]."""
-    states: list[np.ndarray] = []
-    step = env.physics.step
-
-    def recording(nstep: int, ids: np.ndarray | None = None) -> None:
-        if ids is None:
-            states.append(env.physics.batch.state.copy())
-        step(nstep, ids)
-
-    env.physics.step = recording
-    seconds = _timed(lambda: _play(env, generator))
-    env.physics.step = step
-    return states, seconds
-
-
-def _bare(env: ReorientEnv, states: list[np.ndarray]) -> float:
-    """Seconds of the physics alone through the same control steps."""
-    batch = env.physics.batch
-    after = batch.state.copy()
-    seconds = 0.0
-    for state in states:
-        batch.state[:] = state
-        seconds += _timed(lambda: env.physics.step(env.task.substeps))
-    batch.state[:] = after
-    env.physics.forward(np.arange(env.num_envs))
-    return seconds
+@contextmanager
+def _torch_threads(threads: int) -> Iterator[None]:
+    """Gives torch as many threads as the physics has."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,6 +1,7 @@
 """``inhand bench``: how fast this machine simulates, infers and keeps time; see ``benchmarks/``."""
 
 import importlib
+import os
 from dataclasses import dataclass, field
 
 from inhand import report
@@ -16,7 +17,7 @@ class BenchJob:
     """A benchmark.
 
     Raises:
-        ValueError: if there is no such suite or the file could not be written.
+        ValueError: if there is no such suite, a number is out of its range or the file could not be written.
     """
 
     suite: str = "sim"
@@ -24,13 +25,13 @@ class BenchJob:
     and how fast PPO learns; ``bridge``: one message over the bridge."""
 
     seconds: float = 10.0
-    """How long each figure is measured, about."""
+    """How long the suite measures, about, its warm-up aside; ``sim`` takes five rounds at least, however long."""
 
-    num_envs: int = 256
-    """Worlds stepped together."""
+    num_envs: int = 512
+    """``sim`` only: worlds stepped together; the more, the less the fixed costs of a step weigh."""
 
     threads: int = 0
-    """CPU threads; 0 for all."""
+    """``sim`` only: CPU threads; 0 for all."""
 
     peers: bool = True
     """``sim`` only: compare with Gymnasium-Robotics and EnvPool, installed into ``outputs/peers`` the first time."""
@@ -46,13 +47,18 @@ class BenchJob:
             raise ValueError(f"suite is {self.suite!r}; allowed: {', '.join(SUITES)}")
         if self.seconds <= 0.0:
             raise ValueError(f"seconds is {self.seconds}; it must be positive")
+        if self.num_envs < 1:
+            raise ValueError(f"num_envs is {self.num_envs}; it must be positive")
+        if self.threads < 0:
+            raise ValueError(f"threads is {self.threads}; allowed: 0 or more")
         report.check_out(self.out)
 
 
 def run(job: BenchJob) -> None:
     """Measures, prints a table and, with ``out``, writes it as JSON with the machine it was measured on."""
     figures: dict[str, float] = importlib.import_module(f"benchmarks.{job.suite}").measure(job)
-    report.show(f"bench {job.suite}", [{"figure": name, "value": value} for name, value in figures.items()])
+    facts = {finding.name: finding.value for finding in machine()}
+    title = f"bench {job.suite} on {facts['processor']}, {facts['cores']} cores, load {os.getloadavg()[0]:.1f}"
+    report.show(title, [{"figure": name, "value": value} for name, value in figures.items()])
     if job.out is not None:
-        facts = {finding.name: finding.value for finding in machine()}
         report.write_json(job.out, {"suite": job.suite, "machine": facts, **figures})

@@ -1,29 +1,31 @@
-"""EnvPool's hand and block: for every line of seconds, answers how many seconds it simulated per second."""
-
-import sys
-import time
+"""EnvPool's hand and block, in its own batches; see ``serve.py``."""
 
 import envpool
 import numpy as np
 
 WORLDS = 64
-SUBSTEP, PERIOD = 0.002, 0.04
-"""Of its model, that of Gymnasium-Robotics: 20 sub-steps of 2 ms."""
+"""Enough that more make it no faster."""
+
+SUBSTEP = 0.002
+"""Its model, that of Gymnasium-Robotics, names none, and this is MuJoCo's own [s]."""
 
 
-def main(threads: int) -> None:
-    make = envpool.make  # pyright: ignore[reportAttributeAccessIssue]: it takes this file for the package
-    envs = make("HandManipulateBlock-v1", env_type="gymnasium", num_envs=WORLDS, num_threads=threads)
-    space, random = envs.action_space, np.random.default_rng(0)
-    envs.reset()
-    print(SUBSTEP, flush=True)
-    for line in sys.stdin:
-        begin, steps = time.perf_counter(), 0
-        while time.perf_counter() < begin + float(line):
-            envs.step(random.uniform(space.low, space.high, (WORLDS, *space.shape)))
-            steps += 1
-        print(steps * WORLDS * PERIOD / (time.perf_counter() - begin), flush=True)
+class Simulator:
+    """Told uniformly random actions."""
 
+    substep = SUBSTEP
+    worlds = WORLDS
 
-if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    def __init__(self, threads: int) -> None:
+        make = envpool.make  # pyright: ignore[reportAttributeAccessIssue]: it takes this file for the package
+        self._envs = make("HandManipulateBlock-v1", env_type="gymnasium", num_envs=WORLDS, num_threads=threads)
+        self.period = SUBSTEP * self._envs.config["frame_skip"]
+        self._random = np.random.default_rng(0)
+        self._envs.reset()
+
+    def step(self) -> None:
+        space = self._envs.action_space
+        self._envs.step(self._random.uniform(space.low, space.high, (WORLDS, *space.shape)))
+
+    def close(self) -> None:
+        self._envs.close()

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from inhand import cli
-from inhand.bench import SUITES
+from inhand.bench import SUITES, BenchJob
 
 PROMISED = {
     "sim": {
         *("control_steps_per_s", "sim_years_per_hour", "sim_years_per_core_hour", "x_batch", "x_dactyl_core"),
-        *("control_steps_per_s_1_threads", "bare_control_steps_per_s", "machine_load"),
+        *("control_steps_per_s_1_threads", "bare_control_steps_per_s", "x_batch_q3"),
     },
     "policy": {"small_inference_p50_ms", "dactyl_inference_p99_ms", "update_samples_per_s"},
     "bridge": {"hop_p50_us", "hop_p99_us", "messages"},
@@ -26,3 +26,10 @@ def test_a_suite_writes_its_figures(suite: str, tmp_path: Path) -> None:
     assert figures["suite"] == suite
     assert figures["machine"]["processor"]
     assert all(figures[name] > 0.0 for name in PROMISED[suite])
+
+
+@pytest.mark.parametrize("wrong", [{"suite": "speed"}, {"seconds": 0.0}, {"num_envs": 0}, {"threads": -1}])
+def test_a_wrong_job_is_an_error_that_names_the_value(wrong: dict) -> None:
+    (name, value), *_ = wrong.items()
+    with pytest.raises(ValueError, match=f"{name} is {value!r}"):
+        BenchJob(**wrong)

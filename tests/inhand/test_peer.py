@@ -1,0 +1,76 @@
+"""A peer answers what it simulated, whatever it prints; ends when told to, or by force; says so when it stops."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import peer
+from benchmarks.peer import Peer, PeerError, installed
+
+PYTHON = Path(sys.executable)
+STUB = """
+import os, subprocess, time
+print("a library greets")
+os.system("echo so does what it starts")
+class Simulator:
+    substep, period, worlds = 0.002, 0.04, 3
+    def __init__(self, threads):
+        self.worlds *= threads
+    def step(self):
+        time.sleep(0.01)
+        print("and chatters")
+    def close(self):
+        pass
+"""
+
+
+def stub(folder: Path, text: str = STUB) -> Path:
+    path = folder / "stub.py"
+    path.write_text(text)
+    return path
+
+
+def test_it_answers_what_it_simulated_whatever_it_prints(tmp_path):
+    each = Peer(stub(tmp_path), 2, PYTHON)
+    assert (each.name, each.substep, each.worlds) == ("stub", 0.002, 6)
+    # 6 worlds advance by 40 ms in at least 10 ms
+    assert 0.0 < each.run(0.1) <= 6 * 0.04 / 0.01
+    assert each.run(0.02) > 0.0
+    each.close()
+
+
+def test_one_that_stops_is_an_error(tmp_path):
+    each = Peer(stub(tmp_path, STUB.replace('print("and chatters")', "raise SystemExit(4)")), 1, PYTHON)
+    with pytest.raises(PeerError, match="exit status 4"):
+        each.run(0.1)
+    each.close()
+
+
+def test_one_that_does_not_end_is_killed_with_what_it_started(tmp_path, monkeypatch):
+    monkeypatch.setattr(peer, "GRACE", 0.5)
+    child = tmp_path / "child"
+    start = f"open({str(child)!r}, 'w').write(str(subprocess.Popen(['sleep', '600']).pid))"
+    text = STUB.replace("self.worlds *= threads", start).replace("pass", "time.sleep(600)")
+    each = Peer(stub(tmp_path, text), 1, PYTHON)
+    each.close()
+    status = Path(f"/proc/{child.read_text()}/stat")
+    assert not status.exists() or status.read_text().split()[2] == "Z"
+
+
+def test_one_that_cannot_start_is_an_error_that_says_how_it_ended(tmp_path):
+    with pytest.raises(PeerError, match="exit status 3; peers=false"):
+        Peer(stub(tmp_path, "raise SystemExit(3)"), 1, PYTHON)
+
+
+def test_an_environment_is_made_once_and_again_when_its_interpreter_is_gone(tmp_path):
+    requirements, home = tmp_path / "nothing.txt", tmp_path / "home"
+    requirements.write_text("# nothing\n")
+    python = installed(requirements, home)
+    assert Peer(stub(tmp_path), 1, python).close() is None
+    made = (home / "pyvenv.cfg").stat().st_mtime_ns
+    assert installed(requirements, home) == python
+    assert (home / "pyvenv.cfg").stat().st_mtime_ns == made
+    python.unlink()
+    assert installed(requirements, home).exists()
+    assert (home / "pyvenv.cfg").stat().st_mtime_ns > made
