@@ -93,7 +93,7 @@ def _keep_settings(job: TrainJob, path: Path) -> None:
         for key in sorted(saved.keys() | asked.keys()):
             if saved.get(key) != asked.get(key):
                 was, now = (f"{key}={each[key]}" if key in each else f"no {key}" for each in (saved, asked))
-                raise ValueError(f"the run was started with {was}, not {now}; resume it as it was")
+                raise ValueError(f"the run was started with {was}, this asks for {now}; resume it as it was")
     elif not job.resume and not find(path.parent / "checkpoints"):
         path.parent.mkdir(parents=True, exist_ok=True)
         report.write_json(path, worlds)

@@ -76,6 +76,8 @@ def test_an_existing_run_is_not_started_over(run: Path):
 def test_a_run_is_not_resumed_in_another_world(run: Path):
     message = inhand("train", f"run={run}", "resume=true", "task.goal.law=so3", *TINY, status=1)
     assert "task.goal.law=face_up" in message and len(message.strip().splitlines()) == 1
+    message = inhand("train", f"run={run}", "resume=true", "~randomization.physics.object_mass", *TINY, status=1)
+    assert "this asks for no randomization.physics.object_mass." in message
 
 
 def test_evaluation_writes_its_json_and_a_video(run: Path, tmp_path: Path):
