@@ -68,7 +68,7 @@ class PhysicsTerm:
     """Values above are lowered to it."""
 
     unit: str = ""
-    """Unit of the draw, for people."""
+    """Unit of the draw, for people; of what is added to tendons, it must be the plant's."""
 
     def __post_init__(self) -> None:
         parse(self.draw)
