@@ -18,7 +18,8 @@ import torch
 from benchmarks import peer
 from benchmarks.load import Load
 from policy.progress import HOURS_PER_YEAR
-from sim.env import ReorientEnv, TaskConfig
+from sim.env import ReorientEnv
+from sim.task import TaskConfig
 
 if TYPE_CHECKING:
     from inhand.bench import BenchJob

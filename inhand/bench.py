@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from inhand import report
 from inhand.probe import machine
 from randomization.config import RandomizationConfig
-from sim.env import TaskConfig
+from sim.task import TaskConfig
 
 SUITES = ("sim", "policy", "bridge")
 

@@ -13,9 +13,10 @@ from policy.runtime import PolicyRuntime
 from randomization.config import RandomizationConfig
 from robot.goal import GoalConfig
 from robot.plant import PlantConfig
-from sim.env import ReorientEnv, TaskConfig
+from sim.env import ReorientEnv
 from sim.reset import ResetConfig
 from sim.scene import SceneConfig
+from sim.task import TaskConfig
 
 if TYPE_CHECKING:
     from sim.video import Clip

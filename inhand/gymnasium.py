@@ -14,9 +14,9 @@ from hydra.core.global_hydra import GlobalHydra
 from inhand.config import CONF, HYDRA_VERSION, typed, unknown
 from randomization.config import RandomizationConfig
 from robot.plant import PlantConfig
-from sim.env import TaskConfig
 from sim.gymnasium.env import ReorientBlockEnv
 from sim.gymnasium.vector_env import ReorientBlockVectorEnv
+from sim.task import TaskConfig
 
 T = TypeVar("T")
 

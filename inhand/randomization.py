@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from inhand import report
 from randomization.config import Entry, RandomizationConfig
 from robot.plant import PlantConfig
-from sim.env import TaskConfig
+from sim.task import TaskConfig
 
 ACTIONS = ("show", "check")
 

@@ -13,7 +13,8 @@ from policy.checkpoint import find
 from policy.curve import draw_curve
 from policy.train import TrainConfig, TrainResult, train
 from randomization.config import RandomizationConfig
-from sim.env import ReorientEnv, TaskConfig
+from sim.env import ReorientEnv
+from sim.task import TaskConfig
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from randomization.config import Entry, RandomizationConfig
 from randomization.terms import MEASURED
 from robot.observation import FIELDS, ObservationContract
 from robot.plant import SHADOW, PlantConfig
-from sim.env import ReorientEnv, TaskConfig
+from sim.env import ReorientEnv
+from sim.task import TaskConfig
 from sim.term_draws import draw_all
 
 WORLDS = 200

@@ -16,11 +16,11 @@ from randomization.terms import PhysicsTerm
 from robot import hand
 from robot.observation import FIELDS
 from robot.plant import SHADOW, PlantConfig
-from sim.env import TaskConfig
 from sim.equipment import equip
 from sim.physics import CpuPhysics
 from sim.randomize import PhysicsRandomizer, Target
 from sim.scene import build_spec
+from sim.task import TaskConfig
 
 WORLDS = 250
 """Simulated together when the fields of the physics are drawn."""

@@ -6,9 +6,9 @@ from gymnasium.error import ResetNeeded
 
 from randomization.config import RandomizationConfig
 from robot.plant import SHADOW, PlantConfig
-from sim.env import TaskConfig
 from sim.gymnasium.spaces import Fields, fields_of, of_world
 from sim.gymnasium.vector_env import Info, ReorientBlockVectorEnv
+from sim.task import TaskConfig
 
 
 class ReorientBlockEnv(gymnasium.Env[Fields, np.ndarray]):

@@ -12,10 +12,10 @@ from torch import Tensor
 from randomization.config import RandomizationConfig
 from robot.observation import ObservationContract
 from robot.plant import SHADOW, PlantConfig
-from sim.env import TaskConfig
 from sim.gymnasium.painter import RENDER_MODES, Painter
 from sim.gymnasium.spaces import Fields, action_space, fields_of, fields_space, of_world, unit_action
 from sim.gymnasium.worlds import Worlds
+from sim.task import TaskConfig
 from sim.vector_env import Observation
 
 Info = dict[str, Any]

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from robot import hand
-from sim.env import ReorientEnv, TaskConfig
+from sim.env import ReorientEnv
+from sim.task import TaskConfig
 
 STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 """Everything that decides how a simulation goes on."""

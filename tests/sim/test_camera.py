@@ -14,7 +14,8 @@ def hide(self, name, *rest, **more):
 ctypes.CDLL.__init__ = hide
 import sim
 from sim.camera import Camera
-from sim.env import ReorientEnv, TaskConfig
+from sim.env import ReorientEnv
+from sim.task import TaskConfig
 from randomization.config import RandomizationConfig
 env = ReorientEnv(TaskConfig(), RandomizationConfig(), 1, seed=0)
 env.reset()

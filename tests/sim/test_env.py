@@ -9,9 +9,10 @@ from scipy.spatial.transform import Rotation
 from robot import hand
 from robot.action import ActionContract
 from robot.goal import GoalConfig
-from sim.env import ReorientEnv, TaskConfig
+from sim.env import ReorientEnv
 from sim.physics import CpuPhysics
 from sim.scene import SceneConfig, build_model
+from sim.task import TaskConfig
 
 
 def make(randomization, n: int = 2, task: TaskConfig | None = None, seed: int = 0) -> ReorientEnv:

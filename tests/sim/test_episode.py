@@ -11,7 +11,8 @@ from inhand.config import load
 from inhand.evaluate import EvalJob
 from inhand.train import TrainJob
 from robot.goal import GoalConfig
-from sim.env import ReorientEnv, RewardConfig, TaskConfig
+from sim.env import ReorientEnv
+from sim.task import RewardConfig, TaskConfig
 from sim.vector_env import Step
 
 ABOVE = (0.0, -0.25, 0.32)

@@ -19,7 +19,8 @@ from gymnasium.wrappers.vector import DictInfoToList, RecordEpisodeStatistics
 from inhand.gymnasium import make, make_vec
 from robot.goal import GoalConfig
 from sim.camera import RenderingUnavailable
-from sim.env import ReorientEnv, TaskConfig
+from sim.env import ReorientEnv
+from sim.task import TaskConfig
 
 SHORT = TaskConfig(goal=GoalConfig(time_limit=0.8))
 """Episodes of ten steps, unless the block falls earlier."""

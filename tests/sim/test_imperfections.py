@@ -15,8 +15,9 @@ from randomization.adr import NO_BOUNDARY, ADRConfig
 from randomization.config import RandomizationConfig
 from randomization.terms import ActionTerm, BacklashTerm, ForceTerm, PhysicsTerm, SensorTerm, TimingTerm
 from robot import hand
-from sim.env import ReorientEnv, TaskConfig
+from sim.env import ReorientEnv
 from sim.reset import ResetConfig
+from sim.task import TaskConfig
 
 PERIOD = 0.08
 GRAVITY = np.array([0.0, 0.0, -9.81])

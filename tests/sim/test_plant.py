@@ -15,11 +15,12 @@ from inhand.config import load
 from inhand.evaluate import EvalJob
 from robot import hand
 from robot.plant import SHADOW, ActuatorMap, FrameMap, JointMap, PlantConfig
-from sim.env import ReorientEnv, TaskConfig
+from sim.env import ReorientEnv
 from sim.physics import CpuPhysics
 from sim.plant import PlantUnavailable, locate
 from sim.reset import ResetConfig, Resetter, Unsettled
 from sim.scene import build_model, build_spec
+from sim.task import TaskConfig
 
 
 def plant(*overrides: str) -> PlantConfig:

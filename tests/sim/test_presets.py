@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from randomization.terms import ForceTerm, TimingTerm
-from sim.env import ReorientEnv, TaskConfig
+from sim.env import ReorientEnv
+from sim.task import TaskConfig
 from tests.sim.conftest import preset
 
 ABLATIONS = ("dactyl_no_observation_noise", "dactyl_no_physics", "dactyl_no_unmodelled")

@@ -10,11 +10,12 @@ from scipy.spatial.transform import Rotation
 
 from robot import hand, rotation
 from robot.goal import UP_BASE
-from sim.env import ReorientEnv, TaskConfig
+from sim.env import ReorientEnv
 from sim.physics import CpuPhysics
 from sim.reset import ResetConfig, Resetter, draw_first_state
 from sim.scene import build_model
 from sim.settled import CANDIDATES, SettledPool
+from sim.task import TaskConfig
 
 SOON = 1e-9
 """A share of fresh resets that never comes up: once the pool is full, every state comes from it."""

@@ -10,8 +10,9 @@ import torch
 from inhand.config import load
 from inhand.evaluate import EvalJob
 from robot.goal import GoalConfig
-from sim.env import ReorientEnv, TaskConfig
+from sim.env import ReorientEnv
 from sim.reset import ResetConfig
+from sim.task import TaskConfig
 
 N, STEPS = 6, 25
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ from randomization.config import RandomizationConfig
 from randomization.distribution import parse
 from randomization.terms import PhysicsTerm, SensorTerm
 from sim import term_check
-from sim.env import TaskConfig
+from sim.task import TaskConfig
 from sim.term_check import EntryReport, check
 
 
