@@ -7,10 +7,13 @@ import mujoco
 import numpy as np
 import torch
 from mujoco import batch
+from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from robot import hand, rotation
+from robot.goal import UP_BASE
 from sim.physics import CpuPhysics
+from sim.puppet import base_pose
 from sim.reset import home_joint_pos
 from sim.scene import BLOCK_HALF_DIAGONAL, PALM_CENTER
 
@@ -36,6 +39,18 @@ SLOPE_RATE = math.radians(0.5)
 
 SLIDES = 0.010
 """The block slides when it is faster than this [m/s]."""
+
+FLAT = 0.010
+"""Half the height [m] of a block so flat that it slides before it topples, whatever its friction here."""
+
+FLAT_FRICTION = (0.3, 0.5, 0.7, 0.9, 1.1, 1.3)
+FLAT_POS = (PALM_CENTER[0] - 0.010, PALM_CENTER[1] - FLAT, PALM_CENTER[2])
+"""Where it lies on the palm, clear of the thumb [m, base frame]."""
+
+FLAT_HEADINGS = (-0.5 * math.pi, -0.4 * math.pi)
+"""Directions of its slope: away from the fingers."""
+
+FLAT_TIME = 0.4
 
 MASS, GAIN = (0.5, 1.5), (0.5, 2.0)
 SPREAD = {
@@ -84,20 +99,21 @@ def pressed(spec: mujoco.MjSpec) -> dict[str, float]:
         forces = []
         for _ in range(round(2.0 / model.opt.timestep)):
             mujoco.mj_step(model, data)
-            forces.append(_normal_force(model, data, model.body("block").id))
+            forces.append(_touch(model, data, model.body("block").id)[0])
         closing.append(np.mean(forces[: round(0.32 / model.opt.timestep)]))
         holding.append(np.mean(forces[-round(0.5 / model.opt.timestep) :]))
     return {"closing_N": float(np.mean(closing)), "holding_N": float(np.mean(holding))}
 
 
-def _normal_force(model: mujoco.MjModel, data: mujoco.MjData, body: int) -> float:
-    """Sum of the normal forces [N] on a body."""
-    force, total = np.empty(6), 0.0
+def _touch(model: mujoco.MjModel, data: mujoco.MjData, body: int) -> tuple[float, float]:
+    """Sum of the normal forces [N] on a body, and how deep others are in it [m]."""
+    force, total, depth = np.empty(6), 0.0, 0.0
     for i, contact in enumerate(data.contact[: data.ncon]):
         if body in model.geom_bodyid[contact.geom]:
             mujoco.mj_contactForce(model, data, i, force)
             total += force[0]
-    return total
+            depth = max(depth, -contact.dist)
+    return total, depth
 
 
 def sliding(model: mujoco.MjModel) -> dict[str, float]:
@@ -121,6 +137,45 @@ def sliding(model: mujoco.MjModel) -> dict[str, float]:
         slope = math.acos(float(-up @ model.opt.gravity) / GRAVITY)
         shares.append(math.tan(slope) / SLOPE_FRICTION)
     return {"slope_least": min(shares), "slope_most": max(shares)}
+
+
+def flat(spec: mujoco.MjSpec) -> dict[str, float]:
+    """A flat block on a hand that cannot give way, on slopes 5 % below and above Coulomb's.
+
+    How far [mm] it creeps below, at most, and how far it slides above over Coulomb's way, at least.
+    """
+    friction = np.array(FLAT_FRICTION)
+    below = [slid(spec, 0.95 * friction, friction, heading) for heading in FLAT_HEADINGS]
+    above = [slid(spec, 1.05 * friction, friction, heading) for heading in FLAT_HEADINGS]
+    angle = np.arctan(1.05 * friction)
+    coulomb = 0.5 * GRAVITY * (np.sin(angle) - friction * np.cos(angle)) * FLAT_TIME**2
+    return {"creep_mm": 1e3 * float(np.abs(below).max()), "slide_share": float((above / coulomb).min())}
+
+
+def slid(spec: mujoco.MjSpec, slope: np.ndarray, friction: np.ndarray, heading: float) -> np.ndarray:
+    """How far [m] flat blocks slide in ``FLAT_TIME``, each with its own friction on its own slope (tangent)."""
+    spec = spec.copy()
+    for part in (*spec.actuators, *spec.tendons, *(joint for joint in spec.joints if joint.name != "block")):
+        spec.delete(part)
+    spec.geom("block").size[1] = FLAT
+    model = spec.compile()
+    base = base_pose(model)
+    worlds = batch.Batch(model, nsim=len(slope), nthread=1)
+    worlds.expand("geom_friction")[:, :, 0] = friction[:, None]
+    worlds.bind("qpos")[:, :3] = base.apply(torch.tensor(FLAT_POS).double()).numpy()
+    worlds.bind("qpos")[:, 3:] = base.quat.numpy()
+    ahead = np.array([math.cos(heading), 0.0, math.sin(heading)])  # in the palm's plane
+    angle = np.arctan(slope)[:, None]
+    down = -np.array(UP_BASE)
+    to_world = Rotation.from_quat(base.quat.numpy(), scalar_first=True)
+    level, tilted = np.tile(down, (len(slope), 1)), np.sin(angle) * ahead + np.cos(angle) * down
+    moved = np.empty(0)
+    for pull, seconds in ((level, 0.5), (tilted, FLAT_TIME)):
+        worlds.expand("opt.gravity")[:] = GRAVITY * to_world.apply(pull)
+        start = worlds.bind("qpos")[:, :3].copy()
+        worlds.step(nstep=round(seconds / model.opt.timestep))
+        moved = worlds.bind("qpos")[:, :3] - start
+    return moved @ to_world.apply(ahead)
 
 
 def coupling(model: mujoco.MjModel) -> dict[str, float]:
@@ -185,7 +240,12 @@ def play(model: mujoco.MjModel, scene: Scenario, period: float) -> np.ndarray:
 
 
 def moving(model: mujoco.MjModel, scene: Scenario, period: float) -> dict[str, float]:
-    """The normal force on the block [N], mean of a scenario, and the median of the deepest penetration [mm]."""
+    """The normal force [N] on a block that is held firmly, and how deep a block is penetrated [mm].
+
+    Per control step: the mean force, so that sub-steps of any length compare, and the deepest penetration. Of all steps
+    the force's ninth decile, because in half of them the block merely lies, with its weight, in every setting, while
+    a few hard hits, others in every setting, decide the mean; and the penetration's median.
+    """
     data = mujoco.MjData(model)
     block = model.body("block").id
     forces, depths = [], []
@@ -193,11 +253,16 @@ def moving(model: mujoco.MjModel, scene: Scenario, period: float) -> dict[str, f
         mujoco.mj_setState(model, data, state, mujoco.mjtState.mjSTATE_INTEGRATION)
         for targets in scene.targets[:, world]:
             data.ctrl[:] = targets
+            within = []
             for _ in range(round(period / model.opt.timestep)):
                 mujoco.mj_step(model, data)
-                forces.append(_normal_force(model, data, block))
-            depths.append(max(0.0, *(-data.contact.dist).tolist()) if data.ncon else 0.0)
-    return {"moving_N": float(np.mean(forces)), "moving_penetration_mm": 1e3 * float(np.median(depths))}
+                within.append(_touch(model, data, block))
+            forces.append(np.mean([force for force, _ in within]))
+            depths.append(max(depth for _, depth in within))
+    return {
+        "moving_N": float(np.quantile(forces, 0.9)),
+        "moving_penetration_mm": 1e3 * float(np.median(depths)),
+    }
 
 
 def apart(model: mujoco.MjModel, one: np.ndarray, other: np.ndarray) -> dict[str, float]:

@@ -89,8 +89,6 @@ class _Contest:
         self.threads = self.env.physics.batch.nthread
         self.fewer_threads = [n for n in (1, 2, 4, 8, 16, 32, 64, 128) if n < self.threads]
         self.rounds: list[dict[str, float]] = []
-        with _torch_threads(self.threads):
-            self._warm_up()
         self._envs = {str(n): self._make(job.task, n) for n in self.fewer_threads}
         self.peers: list[peer.Peer] = []
         try:
@@ -99,8 +97,8 @@ class _Contest:
             for substep in {each.substep for each in self.peers}:
                 task = replace(job.task, scene=replace(job.task.scene, timestep=substep))
                 self._envs[f"at {substep}"] = self._make(task, job.threads)
-            for env in self._envs.values():
-                env.load_state_dict(self.env.state_dict())
+            with _torch_threads(self.threads):
+                self._warm_up()
         except BaseException:
             self.close()
             raise
@@ -135,13 +133,15 @@ class _Contest:
         return ReorientEnv(task, self._job.randomization, self._job.num_envs, seed=0, threads=threads)
 
     def _warm_up(self) -> None:
-        """Until resets cost what they cost in a long run."""
+        """Until resets cost what they cost in a long run; all go on from there."""
         pool = self.env.resetter.pool
         self.env.reset()
         while pool.added < pool.capacity:
             self.env.reset()
         for _ in range(WARM_UP):
             self._step(self.env)
+        for env in self._envs.values():
+            env.load_state_dict(self.env.state_dict())
 
     def _step(self, env: ReorientEnv) -> float:
         """Seconds of a control step."""

@@ -55,8 +55,9 @@ class SceneConfig:
     iterations: int = 20
     """Most solver iterations per sub-step (robogym)."""
 
-    tolerance: float = 1e-5
-    """The solver stops when an iteration improves its scaled cost by less."""
+    tolerance: float = 1e-4
+    """The solver stops when an iteration improves its scaled cost by less; with 1e-3 or more, blocks stick that
+    should slide."""
 
     islands: bool = False
     """Solves groups of bodies that do not touch each other one by one."""
