@@ -147,8 +147,8 @@ PREFACE = f"""# The sub-step study
 Written by `python -m benchmarks.substeps`; [physics.md](physics.md) explains it.
 
 "20 ms, …" is the default, {DEFAULT.name}, but for what is named. Speed is a multiple of that of {BASELINE.name}.
-Lengths are in mm, forces in N, lead in rad; slope and slide are shares of Coulomb's; apart: the block in mm, the block in
-rad, the joints in rad.
+Lengths are in mm, forces in N, lead in rad; slope and slide are shares of Coulomb's; apart: the block in mm, the block
+in rad, the joints in rad.
 """
 
 
