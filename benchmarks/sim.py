@@ -98,7 +98,13 @@ class _Contest:
                 task = replace(job.task, scene=replace(job.task.scene, timestep=substep))
                 self._envs[f"at {substep}"] = self._make(task, job.threads)
             with _torch_threads(self.threads):
-                self._warm_up()
+                self._warm_up(self.env)
+            for env in self._envs.values():
+                if env.task is job.task:
+                    env.load_state_dict(self.env.state_dict())
+                else:  # its buffers of delays have another size
+                    with _torch_threads(self.threads):
+                        self._warm_up(env)
         except BaseException:
             self.close()
             raise
@@ -132,16 +138,14 @@ class _Contest:
     def _make(self, task: TaskConfig, threads: int) -> ReorientEnv:
         return ReorientEnv(task, self._job.randomization, self._job.num_envs, seed=0, threads=threads)
 
-    def _warm_up(self) -> None:
-        """Until resets cost what they cost in a long run; all go on from there."""
-        pool = self.env.resetter.pool
-        self.env.reset()
+    def _warm_up(self, env: ReorientEnv) -> None:
+        """Until resets cost what they cost in a long run."""
+        pool = env.resetter.pool
+        env.reset()
         while pool.added < pool.capacity:
-            self.env.reset()
+            env.reset()
         for _ in range(WARM_UP):
-            self._step(self.env)
-        for env in self._envs.values():
-            env.load_state_dict(self.env.state_dict())
+            self._step(env)
 
     def _step(self, env: ReorientEnv) -> float:
         """Seconds of a control step."""
