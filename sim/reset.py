@@ -51,10 +51,10 @@ class ResetConfig:
     """How many settled states are kept to begin episodes from, 0 for none. Each comes from a world of the run, with its
     own draw of physics, and is seen with other faces each time."""
 
-    cache_settle_time: float = 0.12
+    cache_settle_time: float = 0.08
     """Seconds for which a block that comes from the cache is left to settle in its new world."""
 
-    refresh: float = 0.05
+    refresh: float = 0.03
     """Share of resets that let a block fall anew though the cache is full; what settles replaces the oldest states."""
 
     def __post_init__(self) -> None:
