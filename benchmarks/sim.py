@@ -42,8 +42,9 @@ def measure(job: "BenchJob") -> dict[str, float]:
 
     ``x_batch`` compares with bare physics: the same batch on the same model, threads and sub-steps, sent from the same
     states through the same controls, each step right after that of the environment, which has its resets,
-    randomization, observations and rewards on top; ``_q1`` and ``_q3`` are its quartiles. The peers are compared by
-    the time that they simulate: each with its own sub-steps, and ours as short as theirs.
+    randomization, observations and rewards on top; ``_q1`` and ``_q3`` are its quartiles. Sub-steps have the same
+    lengths, which the randomization draws anew for every step (a new length costs MuJoCo one stage of the sub-step).
+    The peers are compared by the time that they simulate: each with its own sub-steps, and ours as short as theirs.
     """
     load = Load.now()
     contest = _Contest(job)
@@ -158,28 +159,32 @@ class _Contest:
         """Seconds of a turn's control steps, and of the physics alone from the states that they sent it from."""
         physics = self.env.physics
         state, everyone = physics.batch.state, np.arange(physics.n)
-        step, before = physics.step, state.copy()
+        lengths = physics.expand("opt.timestep")
+        step, before, those = physics.step, state.copy(), lengths.copy()
         whole = bare = 0.0
 
         def recording(nstep: int, ids: np.ndarray | None = None) -> None:
             nonlocal whole
             if ids is None:
                 begin = time.perf_counter()
-                before[:] = state
+                before[:], those[:] = state, lengths
                 whole -= time.perf_counter() - begin  # what the measuring itself takes
             step(nstep, ids)
 
         for _ in range(STEPS):
+            last = lengths.copy()
             physics.step = recording
             whole += self._step(self.env)
             physics.step = step
-            after = state.copy()
-            state[:] = before
+            after, next_lengths = state.copy(), lengths.copy()
+            state[:], lengths[:] = before, last
             physics.forward(everyone)
+            # as in the whole, sub-steps get their lengths when the stage before them is computed already
             begin = time.perf_counter()
+            lengths[:] = those
             step(self.env.task.substeps)
             bare += time.perf_counter() - begin
-            state[:] = after
+            state[:], lengths[:] = after, next_lengths
             physics.forward(everyone)
         return whole, bare
 
