@@ -2,7 +2,6 @@
 
 import logging
 import re
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -86,9 +85,6 @@ def test_a_preset_that_is_not_there_is_named_with_the_nearest():
         gymnasium.make(ID, randomization="dactil")
 
 
-@pytest.mark.skipif(
-    find_spec("gymnasium_robotics") is None, reason="gymnasium-robotics, which has the model, is missing"
-)
 def test_another_plant_turns_the_same_block():
     envs = make_vec(2, plant="gymnasium_robotics")
     assert envs.reset(seed=0)[0] in envs.observation_space

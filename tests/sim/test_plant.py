@@ -234,7 +234,6 @@ def test_equalities_that_a_mapping_cannot_turn_are_refused(tmp_path, what, equal
 
 
 def test_menagerie_is_found_in_a_checkout_and_its_forearm_turned(ours, tmp_path, monkeypatch):
-    pytest.importorskip("mujoco_menagerie")
     text = hand.HAND_MJCF.read_text()
     wrist = '<body name="rh_wrist" pos="0 -0.010 0.21301">'
     assert wrist in text
@@ -249,7 +248,6 @@ def test_menagerie_is_found_in_a_checkout_and_its_forearm_turned(ours, tmp_path,
 
 
 def test_without_a_copy_of_menagerie_the_message_says_how_to_get_one(tmp_path, monkeypatch):
-    pytest.importorskip("mujoco_menagerie")
     monkeypatch.delenv("MENAGERIE_ROOT", raising=False)
     monkeypatch.setenv("MENAGERIE_CACHE_DIR", str(tmp_path))
     with pytest.raises(PlantUnavailable, match="mujoco-menagerie prefetch shadow_hand, or set MENAGERIE_ROOT"):
