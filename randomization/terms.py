@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from randomization.distribution import parse
 from robot.hand import ACTUATOR_NAMES
-from robot.observation import FIELDS
+from robot.observation import DERIVED, FIELDS
 
 SELECTIONS = ("robot", "object", "all")
 APPLICATIONS = ("scale", "add")
@@ -17,7 +17,7 @@ ACTION_EFFECTS = ("offset", "gain")
 MAX_LEARNT = 4.0
 """The largest learnt parameter that terms are prepared for (R19 Table 15)."""
 
-MEASURED = tuple(name for name in FIELDS if name not in ("goal_quat", "goal_rel_quat", "joint_target"))
+MEASURED = tuple(name for name in FIELDS if name not in ("goal_quat", "joint_target", *DERIVED))
 """Fields that sensors measure; the others are known exactly, or follow from these."""
 
 

@@ -4,7 +4,7 @@ The simulator calls it with a batch of thousands, the deployed control loop with
 mapping from field names to tensors ``(n, *shape)``; a contract names the fields a network reads, and in which order.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -39,6 +39,7 @@ FIELDS: dict[str, Field] = {
         Field("object_quat", (4,), "wxyz", "base", "orientation of the block"),
         Field("goal_quat", (4,), "wxyz", "base", "orientation the block shall reach"),
         Field("goal_rel_quat", (4,), "wxyz", "base", "rotation still to go: goal ⊗ object⁻¹"),
+        Field("object_lattice", (3, 3), "-", "base", "how the block lies, whichever face is which: (R∘R∘R) Rᵀ"),
         Field("joint_pos", (NUM_JOINTS,), "rad", "-", "joint angles"),
         Field("joint_vel", (NUM_JOINTS,), "rad/s", "-", "joint velocities"),
         Field("joint_target", (NUM_ACTUATORS,), "rad", "-", "actuator targets in force"),
@@ -48,8 +49,26 @@ FIELDS: dict[str, Field] = {
 }
 """Every field a contract may name."""
 
-DERIVED = {"goal_rel_quat": ("goal_quat", "object_quat")}
-"""Fields computed here from others, so that simulation and deployment cannot compute them differently."""
+
+def _goal_rel_quat(goal_quat: Tensor, object_quat: Tensor) -> Tensor:
+    return rotation.multiply(goal_quat, rotation.conjugate(object_quat))
+
+
+def _object_lattice(object_quat: Tensor) -> Tensor:
+    """Fourth moments of the block's axes: equal for all 24 orientations in which a cube looks alike, and only for them.
+
+    Which faces are which decides nothing but the goal, and the rotation still to go holds all of that: with these two
+    in place of two orientations, a learner meets every way in which a cube can lie 24 times as often.
+    """
+    axes = rotation.to_matrix(object_quat)
+    return axes.pow(3) @ axes.transpose(-1, -2)
+
+
+DERIVED: dict[str, tuple[Callable[..., Tensor], tuple[str, ...]]] = {
+    "goal_rel_quat": (_goal_rel_quat, ("goal_quat", "object_quat")),
+    "object_lattice": (_object_lattice, ("object_quat",)),
+}
+"""Fields computed here, and from which others, so that simulation and deployment cannot compute them differently."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +101,7 @@ class ObservationContract:
     @property
     def measured(self) -> tuple[str, ...]:
         """The fields somebody has to measure, derived ones replaced by their sources."""
-        sources = [source for name in self.names for source in DERIVED.get(name, (name,))]
+        sources = [source for name in self.names for source in (DERIVED[name][1] if name in DERIVED else (name,))]
         return tuple(dict.fromkeys(sources))
 
     def vector(self, measurement: Mapping[str, Tensor]) -> Tensor:
@@ -94,7 +113,7 @@ class ObservationContract:
         """
         parts = []
         for field in self.fields:
-            value = _derive(measurement) if field.name == "goal_rel_quat" else measurement[field.name]
+            value = _value(field.name, measurement)
             if tuple(value.shape[1:]) != field.shape:
                 raise ValueError(f"{field.name} has shape (n, {value.shape[1:]}), the contract says (n, {field.shape})")
             if field.unit == "wxyz":
@@ -110,5 +129,8 @@ class ObservationContract:
         ]
 
 
-def _derive(measurement: Mapping[str, Tensor]) -> Tensor:
-    return rotation.multiply(measurement["goal_quat"], rotation.conjugate(measurement["object_quat"]))
+def _value(name: str, measurement: Mapping[str, Tensor]) -> Tensor:
+    if name not in DERIVED:
+        return measurement[name]
+    function, sources = DERIVED[name]
+    return function(*(measurement[source] for source in sources))

@@ -136,3 +136,19 @@ def test_smoothing_retains_thirty_percent_per_80_ms_by_default():
     path = ActionPath(ActionContract(), 1)
     path.step(torch.ones(1, 20), LOWER[None])
     assert math.isclose(float(path.smoothed[0, 0]), 0.7, rel_tol=1e-6)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_the_lattice_knows_how_a_cube_lies_and_not_which_face_is_which(seed: int):
+    block, other = Rotation.random(2, rng=np.random.default_rng(seed))
+    contract = ObservationContract(("object_lattice",))
+
+    def lattice(rotations: Rotation) -> np.ndarray:
+        quat = torch.from_numpy(rotations.as_quat(scalar_first=True)).reshape(-1, 4)
+        return contract.vector({"object_quat": quat}).numpy()
+
+    alike = lattice(block * Rotation.create_group("O"))
+    np.testing.assert_allclose(alike, np.broadcast_to(lattice(block), (24, 9)), atol=1e-5)
+    apart = (other.inv() * block * Rotation.create_group("O")).magnitude().min()
+    # orientations that differ by more than what symmetry explains differ here too, in proportion
+    assert np.linalg.norm(lattice(block) - lattice(other)) > 0.3 * apart
