@@ -10,6 +10,7 @@ from rich.console import Console
 
 from policy import checkpoint
 from policy.checkpoint import CheckpointError
+from policy.curriculum import CurriculumConfig
 from policy.display import TrainDisplay
 from policy.episodes import EpisodeStatistics
 from policy.interrupt import InterruptRequest
@@ -18,7 +19,7 @@ from policy.ppo import PPO
 from policy.progress import HOURS_PER_YEAR, ProgressWriter, Row
 from policy.rollout import Collector
 from policy.train_config import RESUMABLE, TrainConfig
-from sim.vector_env import VectorEnv
+from sim.vector_env import Adjustable, Difficulty, VectorEnv
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,7 @@ class _Run:
         contract = env.action_contract
         self.actor = Actor(env.policy_contract.size, contract.size, contract.bins, config.network, weights)
         self.critic = Critic(env.critic_contract.size, config.network, weights)
+        _adjust(env, config.curriculum, control_steps=0)
         observation = env.reset()
         device = observation.policy.device
         self.actor.to(device)
@@ -168,6 +170,7 @@ class _Run:
     def update(self) -> Row:
         """One roll-out and what is learnt from it; the row of the progress file."""
         began = time.perf_counter()
+        curriculum = _adjust(self.env, self.config.curriculum, self.control_steps)
         rollout = self.collector.collect(self.config.horizon)
         collected = time.perf_counter()
         # the first roll-out only shows the normalizers what observations look like
@@ -187,6 +190,7 @@ class _Run:
             "update_seconds": time.perf_counter() - collected,
             **self.episodes.means(),
             **self.env.metrics(),
+            **curriculum,
             **metrics,
         }
 
@@ -236,6 +240,16 @@ class _Run:
         self.updates = state["updates"]
         self.control_steps = state["control_steps"]
         self.elapsed = state["elapsed"]
+
+
+def _adjust(env: VectorEnv, curriculum: CurriculumConfig, control_steps: int) -> dict[str, float]:
+    """Makes the worlds as hard as they shall be after so many control steps; what that is, named for the log."""
+    if not curriculum.scheduled:
+        return {}
+    if not isinstance(env, Adjustable):
+        raise ValueError(f"train curriculum needs worlds with a difficulty; {type(env).__name__} has none")
+    env.set_difficulty(Difficulty(**curriculum.at(control_steps)))
+    return curriculum.metrics(control_steps)
 
 
 def _require_same(name: str, saved: object, present: object) -> None:

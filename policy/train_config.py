@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from policy.curriculum import CurriculumConfig
 from policy.network import NetworkConfig
 from policy.ppo import PPOConfig
 
@@ -44,6 +45,7 @@ class TrainConfig:
 
     network: NetworkConfig = field(default_factory=NetworkConfig)
     ppo: PPOConfig = field(default_factory=PPOConfig)
+    curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
 
     def __post_init__(self) -> None:
         for name in ("num_envs", "horizon", "keep_checkpoints"):

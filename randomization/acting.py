@@ -12,6 +12,9 @@ from robot.hand import ACTUATOR_NAMES, NUM_ACTUATORS, NUM_JOINTS
 ACTION_RANGE = 2.0
 """Unit actions reach from -1 to 1; D18's percentages are shares of this range."""
 
+NO_SLACK = 1e-30
+"""Share of the slack that stands for none: every movement passes whole, and rates are still float32."""
+
 
 class ActionNoise(Memory):
     """Offsets and gains of the unit actions of ``n`` worlds."""
@@ -88,7 +91,8 @@ class Backlash(Memory):
     def __init__(self, term: BacklashTerm, n: int, source: Source, period: float) -> None:
         """``period`` is the control period [s]."""
         super().__init__()
-        self.draw = source.draw("backlash", term.draw)
+        self.source = source
+        self.draw = source.draw("backlash", term.draw, calibrated=1.0)
         self.period = period
         self.least = term.least
         device = source.generator.device
@@ -100,7 +104,9 @@ class Backlash(Memory):
     def reset(self, ids: Tensor) -> None:
         """Draws the rates of worlds ``ids``, (m,), (m, 2, 20) [1/s], down and up; the slack begins in its middle."""
         factor = self.draw(ids, 2, NUM_ACTUATORS)
-        self.rates[ids] = (self.log_rates * factor).exp().clamp(min=self.least)
+        # with a share of the randomization, the slack is so much narrower, and taken up so much faster
+        narrower = max(self.source.share, NO_SLACK)
+        self.rates[ids] = (self.log_rates * factor).exp().clamp(min=self.least) / narrower
         self.slack[ids] = 0.0
 
     def apply(self, action: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ class RandomForce(Memory):
         """``period`` is the control period [s]."""
         super().__init__()
         self.draw = source.draw("force", term.draw)
-        self.draw_acceleration = source.draw("force.acceleration", term.acceleration)
+        self.draw_acceleration = source.draw("force.acceleration", term.acceleration, calibrated=None)
         self.generator = source.generator
         self.decay = term.decay ** (period / DECAY_PERIOD)
         device = source.generator.device

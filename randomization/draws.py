@@ -19,12 +19,25 @@ class Draw:
     source: "Source"
     columns: Sequence[int] = ()
     """Of the parameters that automatic domain randomization adapts."""
+    calibrated: float | None = None
+    """The value that changes nothing; None where another draw of the term, a probability, is what grows milder."""
 
     def __call__(self, ids: Tensor, *shape: int) -> Tensor:
-        """Values for worlds ``ids``, (m,), float32, (m, *shape)."""
+        """Values for worlds ``ids``, (m,), float32, (m, *shape).
+
+        With a share of the randomization, they lie at that share of the way from the calibrated value. A choice between
+        two values stays one; it is made with that share of the probability.
+        """
         adr = self.source.adr
         learnt = adr.parameters[ids][:, list(self.columns)] if adr is not None and self.columns else None
-        return self.distribution.sample((len(ids), *shape), self.source.generator, learnt)
+        generator, share = self.source.generator, self.source.share
+        drawn = self.distribution.sample((len(ids), *shape), generator, learnt)
+        if share == 1.0 or self.calibrated is None:
+            return drawn
+        if self.distribution.name == "bernoulli":
+            stays = torch.rand(drawn.shape, generator=generator, device=drawn.device) < share
+            return drawn.where(stays, self.calibrated)
+        return self.calibrated + share * (drawn - self.calibrated)
 
     @property
     def largest(self) -> float:
@@ -39,9 +52,12 @@ class Source:
     def __init__(self, generator: torch.Generator, adr: ADR | None = None) -> None:
         self.generator = generator
         self.adr = adr
+        self.share = 1.0
+        """Share of the randomization, from 0, calibrated values, to 1, those of the preset; for draws from now on."""
 
-    def draw(self, term: str, text: str) -> Draw:
-        """How the values of ``term`` are drawn, whose distribution is ``text``."""
+    def draw(self, term: str, text: str, calibrated: float | None = 0.0) -> Draw:
+        """How the values of ``term`` are drawn, whose distribution is ``text``; see ``Draw`` for ``calibrated``."""
         distribution = parse(text)
         names = [term + ending for ending in distribution.learnt]
-        return Draw(term, distribution, self, [self.adr.names.index(name) for name in names] if self.adr else ())
+        columns = [self.adr.names.index(name) for name in names] if self.adr else ()
+        return Draw(term, distribution, self, columns, calibrated)

@@ -1,6 +1,7 @@
 """The reorientation task: a batch of hands, each turning its block to one goal orientation after another (D18)."""
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -23,7 +24,7 @@ from sim.randomize import PhysicsRandomizer
 from sim.reset import Resetter, Unsettled
 from sim.scene import build_spec
 from sim.task import TaskConfig
-from sim.vector_env import Observation, Step
+from sim.vector_env import Difficulty, Observation, Step
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ class ReorientEnv:
         self.adr = None
         if learnt:
             self.adr = ADR(randomization.adr, list(learnt), n, self.generator, list(learnt.values()))
-        source = Source(self.generator, self.adr)
+        self.source = source = Source(self.generator, self.adr)
         spec = build_spec(task.scene, plant)
         equip(spec, randomization, plant)
         self.physics = CpuPhysics(spec.compile(), n, threads)
@@ -74,6 +75,28 @@ class ReorientEnv:
         """The exact values of every observation field in the present state."""
         self.diverged = 0
         """Episodes that ended, without a reward, because the simulation diverged."""
+
+    def set_difficulty(self, difficulty: Difficulty) -> None:
+        """Makes the worlds so hard from now on; the difficulty is no part of ``state_dict``.
+
+        The threshold holds from the next step on, the goal law from the next goal of a world, gravity and what is drawn
+        for an episode from its next episode, and noise of single steps from the next step.
+
+        Raises:
+            ValueError: if a value is out of its range, or a share of the randomization is asked for beside automatic
+                domain randomization, which would take the successes of milder worlds for those at its boundaries.
+        """
+        if difficulty.randomization < 1.0 and self.adr is not None:
+            raise ValueError(
+                f"difficulty randomization is {difficulty.randomization}; with automatic domain randomization, "
+                "which grows the ranges by itself, allowed: 1"
+            )
+        goal = self.task.goal
+        law = goal.law if difficulty.goal_law is None else difficulty.goal_law
+        threshold = goal.threshold if difficulty.threshold is None else difficulty.threshold
+        self.goals.config = replace(goal, law=law, threshold=threshold)
+        self.randomizer.set_gravity(difficulty.gravity)
+        self.source.share = difficulty.randomization
 
     def reset(self) -> Observation:
         """Starts a new episode in every world."""

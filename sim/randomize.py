@@ -13,6 +13,8 @@ from sim.elements import nominal, select
 from sim.physics import CpuPhysics
 from sim.repair import Resized, order_limits, whole_substeps
 
+GRAVITY = "opt.gravity"
+
 MEANINGFUL = {"actuator_gainprm": [0], "actuator_biasprm": [0, 1, 2]}
 """Of these fields only some numbers mean something for position servos."""
 
@@ -64,9 +66,16 @@ class PhysicsRandomizer:
         sized = [target.rows for target in targets if target.field == "geom_size" and target.rows is not None]
         self._resized = Resized(np.unique(np.concatenate(sized)), physics) if sized else None
 
+    def set_gravity(self, share: float) -> None:
+        """Lets worlds have so much of the model's gravity, and what terms add to it, from their next reset on."""
+        if share == 1.0 and GRAVITY not in self.nominal:
+            return  # not one more field to write at every reset
+        self.nominal[GRAVITY] = share * nominal(GRAVITY, self.physics.model)
+        self.physics.expand(GRAVITY)
+
     def reset(self, ids: np.ndarray) -> None:
         """Gives worlds ``ids``, (m,), new physics, from the nominal values on."""
-        if not self.terms:
+        if not self.nominal:
             return
         self.draw(ids)
         for field in self._limits:
@@ -111,7 +120,7 @@ def _resolve(name: str, term: PhysicsTerm, model: mujoco.MjModel, source: Source
         except ValueError as error:
             raise ValueError(f"randomization term {name}: {error}") from error
         targets.append(Target(field, rows, term.columns or MEANINGFUL.get(field, [])))
-    draw = source.draw(f"physics.{name}", term.draw)
+    draw = source.draw(f"physics.{name}", term.draw, calibrated=1.0 if term.apply == "scale" else 0.0)
     least = -np.inf if term.least is None else term.least
     most = np.inf if term.most is None else term.most
     return _Term(draw, term.apply == "scale", term.per == "group", least, most, targets)

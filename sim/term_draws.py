@@ -43,9 +43,8 @@ class _Recorder(Source):
         super().__init__(generator, adr)
         self.values: dict[str, list[Tensor]] = {}
 
-    def draw(self, term: str, text: str) -> Draw:
-        made = super().draw(term, text)
-        return _RecordedDraw(made.term, made.distribution, self, made.columns)
+    def draw(self, term: str, text: str, calibrated: float | None = 0.0) -> Draw:
+        return _RecordedDraw(**vars(super().draw(term, text, calibrated)))
 
 
 def draw_all(

@@ -1,7 +1,7 @@
 """What a learner sees of a batch of simulated worlds."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -38,6 +38,38 @@ class Step:
     def done(self) -> Tensor:
         """(n,) bool: the episode ended, either way."""
         return self.terminated | self.truncated
+
+
+@dataclass(frozen=True)
+class Difficulty:
+    """How hard the worlds are; by default, as the task, the preset and the physics have it.
+
+    Raises:
+        ValueError: if a share lies outside [0, 1].
+    """
+
+    threshold: float | None = None
+    """Rotation to go [rad] below which a goal is reached; None for the task's own."""
+    goal_law: str | None = None
+    """Law of the goals; None for the task's own."""
+    gravity: float = 1.0
+    """Share of Earth's."""
+    randomization: float = 1.0
+    """Share of the randomization, from 0, calibrated physics and exact sensors, to 1, all of the preset."""
+
+    def __post_init__(self) -> None:
+        for name in ("gravity", "randomization"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"difficulty {name} is {getattr(self, name)}; allowed: 0 to 1")
+
+
+@runtime_checkable
+class Adjustable(Protocol):
+    """Worlds that can be made easier or harder while they run."""
+
+    def set_difficulty(self, difficulty: Difficulty) -> None:
+        """Makes the worlds so hard from now on; the difficulty is no part of ``state_dict``."""
+        ...
 
 
 class VectorEnv(Protocol):
