@@ -1,62 +1,57 @@
 """Curricula: how the difficulty of the worlds follows the control steps of a run."""
 
 import math
+from bisect import bisect_right
 from dataclasses import dataclass, field, fields
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from robot.goal import GOAL_LAWS
 
-LIMITS = {"threshold": (0.0, math.pi), "gravity": (0.0, 1.0), "randomization": (0.0, 1.0)}
-
 
 @dataclass(frozen=True)
 class CurriculumConfig:
     """Schedules over the control steps of the whole run, sessions before a resume included.
 
-    Each is a table from control steps to values. Numbers change linearly between two points of it; before the first and
-    after the last they stay. What has an empty table stays as the task, the preset and the physics have it. Values are
-    a function of the control steps and of nothing else, so that a resumed run finds them again by itself.
+    Each is a list of points ``[control steps, value]``. Numbers change linearly from point to point; before the first
+    and after the last they stay. Without points, a quantity stays as the task, the preset or the model has it. Values
+    are a function of the control steps and of nothing else, so that a resumed run finds them again by itself.
 
     Raises:
-        ValueError: if a point lies before the first step, or a value is out of its range.
+        ValueError: if a point is none, a value is out of its range, or the control steps do not increase.
     """
 
-    threshold: dict[int, float] = field(default_factory=dict)
-    """Rotation to go [rad] below which a goal is reached, instead of ``task.goal.threshold``: ``{0: 0.8, 10_000_000:
-    0.4}``."""
+    threshold: list[list[Any]] = field(default_factory=list)
+    """Points [control steps, rad]: the rotation still to go below which a goal is reached, instead of
+    ``task.goal.threshold``; ``[[0, 0.8], [10e6, 0.4]]``."""
 
-    goal_law: dict[int, str] = field(default_factory=dict)
-    """Law of the goals from these control steps on, instead of ``task.goal.law``: ``{0: parallel, 5_000_000:
-    face_up}``; it needs a law at 0."""
+    goal_law: list[list[Any]] = field(default_factory=list)
+    """Points [control steps, law]: the law of the goals from there on, instead of ``task.goal.law``; the first point is
+    at 0: ``[[0, parallel], [10e6, face_up]]``."""
 
-    gravity: dict[int, float] = field(default_factory=dict)
-    """Share of Earth's gravity, 0 to 1."""
+    gravity: list[list[Any]] = field(default_factory=list)
+    """Points [control steps, share of Earth's gravity, 0 to 1]."""
 
-    randomization: dict[int, float] = field(default_factory=dict)
-    """Share of the randomization, from 0, calibrated physics and exact sensors, to 1, all of the preset; not of one
-    with automatic domain randomization, which grows by itself."""
+    randomization: list[list[Any]] = field(default_factory=list)
+    """Points [control steps, share of the randomization]: from 0, calibrated physics and exact sensors, to 1, all of
+    the preset. A preset with automatic domain randomization, which grows by itself, allows only 1."""
 
     def __post_init__(self) -> None:
         for name in self.scheduled:
-            for step, value in getattr(self, name).items():
-                if step < 0:
-                    raise ValueError(f"curriculum {name} has a point at control step {step}; the first is 0")
-                if name == "goal_law":
-                    if value not in GOAL_LAWS:
-                        raise ValueError(f"curriculum goal_law is {value!r}; allowed: {', '.join(GOAL_LAWS)}")
-                    continue
-                low, high = LIMITS[name]
-                if not low <= value <= high or (name == "threshold" and value in (low, high)):
-                    span = "between 0 and pi" if name == "threshold" else f"{low:g} to {high:g}"
-                    raise ValueError(f"curriculum {name} is {value} at control step {step}; allowed: {span}")
-        if self.goal_law and 0 not in self.goal_law:
-            raise ValueError(f"curriculum goal_law begins at control step {min(self.goal_law)}; it needs a law at 0")
+            points = getattr(self, name)
+            for point in points:
+                _check(name, point)
+            for (earlier, _), (later, _) in pairwise(points):
+                if not earlier < later:
+                    raise ValueError(f"curriculum {name} goes from control step {earlier} to {later}; it must increase")
+        if self.goal_law and self.goal_law[0][0] != 0:
+            raise ValueError(f"curriculum goal_law begins at control step {self.goal_law[0][0]}; it must begin at 0")
 
     @property
     def scheduled(self) -> tuple[str, ...]:
-        """Names of the quantities that have a schedule."""
+        """Names of the quantities that have points."""
         return tuple(each.name for each in fields(self) if getattr(self, each.name))
 
     def at(self, control_steps: int) -> dict[str, Any]:
@@ -71,7 +66,26 @@ class CurriculumConfig:
         }
 
     def _value(self, name: str, control_steps: int) -> float | str:
+        steps, values = zip(*getattr(self, name), strict=True)
         if name == "goal_law":
-            return self.goal_law[max(step for step in self.goal_law if step <= control_steps)]
-        points = sorted(getattr(self, name).items())
-        return float(np.interp(control_steps, [step for step, _ in points], [value for _, value in points]))
+            return values[bisect_right(steps, control_steps) - 1]
+        return float(np.interp(control_steps, steps, values))
+
+
+def _check(name: str, point: list[Any]) -> None:
+    """Refuses what is no point of the schedule ``name``."""
+    if len(point) != 2 or not _number(point[0]) or point[0] < 0:
+        raise ValueError(f"curriculum {name} has a point {point}; write [control steps, value], from 0 steps on")
+    value = point[1]
+    if name == "goal_law":
+        valid, allowed = value in GOAL_LAWS, ", ".join(GOAL_LAWS)
+    elif name == "threshold":
+        valid, allowed = _number(value) and 0.0 < value < math.pi, "between 0 and pi"
+    else:
+        valid, allowed = _number(value) and 0.0 <= value <= 1.0, "0 to 1"
+    if not valid:
+        raise ValueError(f"curriculum {name} is {value} at control step {point[0]}; allowed: {allowed}")
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -41,7 +41,8 @@ class Gaps(Memory):
                 count = FINGERTIPS if all(FIELDS[name].shape[0] == FINGERTIPS for name in term.fields) else 1
                 value = self.remember(f"{key}.value", torch.zeros(n, device=device))
                 left = self.remember(f"{key}.left", torch.zeros(n, count, device=device))
-                draws = source.draw(key, term.draw), source.draw(f"{key}.time", term.time, calibrated=None)
+                never = period if term.effect == "refresh" else 0.0  # something new at every step
+                draws = source.draw(key, term.draw, never), source.draw(f"{key}.time", term.time, calibrated=None)
                 self.terms.append(_Term(term.effect, term.fields, *draws, value, left))
         fields = {name for term in self.terms for name in term.fields}
         self.last = {name: self.remember(name, torch.zeros(n, *FIELDS[name].shape, device=device)) for name in fields}

@@ -16,10 +16,12 @@ from rich.console import Console
 
 from policy import checkpoint
 from policy.checkpoint import CheckpointError
+from policy.curriculum import CurriculumConfig
 from policy.network import NetworkConfig
 from policy.ppo import PPOConfig
 from policy.progress import read_progress
 from policy.train import TrainConfig, TrainResult, train
+from sim.vector_env import Difficulty, Step
 from tests.policy.toy import ToyEnv
 
 ROOT = Path(__file__).parents[2]
@@ -77,6 +79,41 @@ def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(tmp_path):
     assert whole.updates == resumed.updates == 8
     assert whole.control_steps == resumed.control_steps == 8 * PER_UPDATE
     assert_same_run(tmp_path / "whole", tmp_path / "parts")
+
+
+class HarderEnv(ToyEnv):
+    """Drives the point away from the origin, by so much less as there is less gravity."""
+
+    gravity = 1.0
+
+    def set_difficulty(self, difficulty: Difficulty) -> None:
+        self.gravity = difficulty.gravity
+
+    def step(self, action: torch.Tensor) -> Step:
+        self.pos = self.pos * (1.0 + 0.1 * self.gravity)
+        return super().step(action)
+
+
+def test_a_run_resumed_in_the_middle_of_a_curriculum_equals_an_uninterrupted_one_to_the_bit(tmp_path):
+    curriculum = CurriculumConfig(gravity=[[PER_UPDATE, 0.1], [7 * PER_UPDATE, 1.0]])
+
+    def harder(directory: Path, updates: int, resume: bool = False, seed: int = 1) -> None:
+        train(config(updates, curriculum=curriculum), HarderEnv(16, seed), tmp_path / directory, resume)
+
+    harder(Path("whole"), 8)
+    harder(Path("parts"), 3)
+    harder(Path("parts"), 8, resume=True, seed=99)
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+    rows = read_progress(tmp_path / "whole")
+    assert [row["curriculum/gravity"] for row in rows] == pytest.approx([0.1, 0.1, 0.25, 0.4, 0.55, 0.7, 0.85, 1.0])
+    with pytest.raises(CheckpointError, match=r"config\.curriculum\.gravity"):
+        run(tmp_path / "parts", config(9), resume=True)
+
+
+def test_a_curriculum_needs_worlds_with_a_difficulty(tmp_path):
+    with pytest.raises(ValueError, match="ToyEnv has none"):
+        run(tmp_path / "none", config(1, curriculum=CurriculumConfig(gravity=[[0, 0.5]])))
+    assert not (tmp_path / "none").exists()
 
 
 def test_training_reports_and_improves(tmp_path):
