@@ -45,6 +45,7 @@ def job(directory: Path, updates: int, randomization: RandomizationConfig, curri
     )
 
 
+@pytest.mark.slow
 def test_a_run_resumed_in_the_middle_of_a_curriculum_is_the_same_to_the_bit(tmp_path: Path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     run_training(job(whole, 7, preset("dactyl"), CURRICULUM))
