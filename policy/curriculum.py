@@ -31,6 +31,9 @@ class CurriculumConfig:
     """Points [control steps, law]: the law of the goals from there on, instead of ``task.goal.law``; the first point is
     at 0: ``[[0, parallel], [10e6, face_up]]``."""
 
+    near: list[list[Any]] = field(default_factory=list)
+    """Points [control steps, share of the goals that are near, 0 to 1], instead of ``task.goal.near``."""
+
     gravity: list[list[Any]] = field(default_factory=list)
     """Points [control steps, share of Earth's gravity, 0 to 1]."""
 

@@ -40,6 +40,10 @@ class GoalConfig:
     threshold: float = 0.4
     """A goal is reached when the rotation still to go is below this angle [rad] (D18 C.1)."""
 
+    near: float = 0.0
+    """Share of the goals that are the nearest of eight drawn: short turns, which a beginner reaches now and then. A task
+    in its own right only with 0; a curriculum begins with more."""
+
     max_successes: int = 50
     """The episode ends with this many goals reached (D18 C.1)."""
 
@@ -51,6 +55,8 @@ class GoalConfig:
             raise ValueError(f"goal law is {self.law!r}; allowed: {', '.join(GOAL_LAWS)}")
         if not 0.0 < self.threshold < math.pi:
             raise ValueError(f"goal threshold is {self.threshold} rad; allowed: between 0 and pi")
+        if not 0.0 <= self.near <= 1.0:
+            raise ValueError(f"goal near is {self.near}; allowed: 0 to 1")
         if self.max_successes < 1:
             raise ValueError(f"goal max_successes is {self.max_successes}; allowed: 1 or more")
         if self.time_limit <= 0.0:
@@ -93,6 +99,8 @@ class GoalStep:
 
     progress: Tensor
     """Rotation [rad] by which the block came nearer to the goal that was in force."""
+    remaining: Tensor
+    """Rotation [rad] still to go to that goal."""
     reached: Tensor
     """The goal was reached; a new one is in force."""
     timed_out: Tensor
@@ -132,7 +140,7 @@ class GoalTracker:
         if len(ids):
             self._new_goal(ids, object_quat[ids])
         finished = reached & (self.successes >= self.config.max_successes)
-        return GoalStep(progress, reached, self.steps >= self.max_steps, finished)
+        return GoalStep(progress, now, reached, self.steps >= self.max_steps, finished)
 
     def _new_goal(self, ids: Tensor, object_quat: Tensor) -> None:
         m = len(ids)
@@ -141,6 +149,10 @@ class GoalTracker:
         # the first candidate not yet reached; if all are, the farthest
         far = away >= self.config.threshold
         choice = torch.where(far.any(1), far.int().argmax(1), away.argmax(1))
+        if self.config.near:
+            nearest = torch.where(far.any(1), away.masked_fill(~far, torch.inf).argmin(1), away.argmax(1))
+            near = torch.rand(m, generator=self.generator, device=drawn.device) < self.config.near
+            choice = torch.where(near, nearest, choice)
         rows = torch.arange(m, device=drawn.device)
         self.quat[ids] = drawn[rows, choice]
         self.distance[ids] = away[rows, choice]

@@ -94,7 +94,8 @@ class ReorientEnv:
         goal = self.task.goal
         law = goal.law if difficulty.goal_law is None else difficulty.goal_law
         threshold = goal.threshold if difficulty.threshold is None else difficulty.threshold
-        self.goals.config = replace(goal, law=law, threshold=threshold)
+        near = goal.near if difficulty.near is None else difficulty.near
+        self.goals.config = replace(goal, law=law, threshold=threshold, near=near)
         self.randomizer.set_gravity(difficulty.gravity)
         self.source.share = difficulty.randomization
 
@@ -144,7 +145,10 @@ class ReorientEnv:
 
     def _reward(self, goal: GoalStep, fallen: Tensor) -> Tensor:
         weights = self.task.reward
-        return weights.progress * goal.progress + weights.goal * goal.reached + weights.drop * fallen
+        reward = weights.progress * goal.progress + weights.goal * goal.reached + weights.drop * fallen
+        if weights.proximity:
+            reward = reward + weights.proximity / (goal.remaining + 0.1)
+        return reward
 
     def randomize(self, ids: Tensor) -> None:
         """Draws the physics and imperfections of a new episode for worlds ``ids``, (m,), in whatever state they are."""

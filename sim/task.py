@@ -10,11 +10,15 @@ from sim.scene import SceneConfig
 
 @dataclass
 class RewardConfig:
-    """D18 C.1: r = progress [rad] + goal at each goal reached + drop when the block falls."""
+    """D18 C.1: r = progress [rad] + goal at each goal reached + drop when the block falls.
+
+    ``proximity`` is Isaac Gym's instead of, or beside, progress: at every step 1 / (rotation still to go [rad] + 0.1).
+    """
 
     progress: float = 1.0
     goal: float = 5.0
     drop: float = -20.0
+    proximity: float = 0.0
 
 
 @dataclass

@@ -52,6 +52,8 @@ class Difficulty:
     """Rotation to go [rad] below which a goal is reached; None for the task's own."""
     goal_law: str | None = None
     """Law of the goals; None for the task's own."""
+    near: float | None = None
+    """Share of the goals that are near; None for the task's own."""
     gravity: float = 1.0
     """Share of Earth's."""
     randomization: float = 1.0

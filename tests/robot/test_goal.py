@@ -124,3 +124,27 @@ def test_bad_configuration_is_refused():
     for bad, word in mistakes:
         with pytest.raises(ValueError, match=word):
             GoalConfig(**bad)
+
+
+@pytest.mark.parametrize("law", GOAL_LAWS)
+def test_near_goals_are_the_nearest_of_eight(law: str):
+    n = 4000
+    block = rotation.random_uniform(n, torch.Generator().manual_seed(1))
+
+    def distances(near: float) -> torch.Tensor:
+        tracker = GoalTracker(GoalConfig(law=law, near=near), n, torch.Generator().manual_seed(0), 0.08)
+        tracker.reset(torch.arange(n), block)
+        return tracker.distance
+
+    far, near, half = distances(0.0), distances(1.0), distances(0.5)
+    assert near.min() >= 0.4
+    assert (near <= far).all()  # the same goals are drawn, and the nearest of them taken
+    # of eight independent draws the smallest lies below a fraction q with probability 1 - (1 - q)^8
+    quantile = float((far < near.median()).float().mean())
+    assert 1 - (1 - quantile) ** 8 == pytest.approx(0.5, abs=0.08)
+    assert 0.45 < float((half < far).float().mean()) / float((near < far).float().mean()) < 0.55
+
+
+def test_a_share_of_near_goals_beyond_one_is_refused():
+    with pytest.raises(ValueError, match="goal near is 1.5"):
+        GoalConfig(near=1.5)
