@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from policy.advantage import generalized_advantage
+from policy.allocator import keep_freed_memory
 from policy.experience import Rollout, Sequences
 from policy.network import Actor, Critic
 
@@ -90,6 +91,7 @@ class PPO:
 
     def __init__(self, actor: Actor, critic: Critic, config: PPOConfig, generator: torch.Generator) -> None:
         """``generator`` shuffles the minibatches; it is on the networks' device."""
+        keep_freed_memory()
         self.actor = actor
         self.critic = critic
         self.config = config
