@@ -46,7 +46,7 @@ def _latencies(job: "BenchJob", network: NetworkConfig, seconds: float) -> list[
     """Milliseconds of every inference, on one thread, the first few left out."""
     observation = ObservationContract(tuple(job.task.policy_observation))
     action = job.task.action
-    actor = Actor(observation.size, action.size, action.bins, network, torch.Generator().manual_seed(0))
+    actor = Actor(observation.sizes, action.size, action.bins, network, torch.Generator().manual_seed(0))
     policy = PolicyRuntime(actor, observation, action)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -68,8 +68,8 @@ def _updates(job: "BenchJob", network: NetworkConfig, seconds: float) -> list[fl
     critic = ObservationContract(tuple(job.task.critic_observation))
     action, config = job.task.action, PPOConfig()
     ppo = PPO(
-        Actor(policy.size, action.size, action.bins, network, generator),
-        Critic(critic.size, network, generator),
+        Actor(policy.sizes, action.size, action.bins, network, generator),
+        Critic(critic.sizes, network, generator),
         config,
         generator,
     )
@@ -85,7 +85,7 @@ def _updates(job: "BenchJob", network: NetworkConfig, seconds: float) -> list[fl
         policy=random(HORIZON, WORLDS, policy.size),
         critic=random(HORIZON, WORLDS, critic.size),
         starts=rare(),
-        bins=torch.randint(action.bins, (HORIZON, WORLDS, action.size), generator=generator),
+        action=torch.randint(action.bins, (HORIZON, WORLDS, action.size), generator=generator),
         reward=random(HORIZON, WORLDS),
         value=random(HORIZON, WORLDS),
         terminated=rare(),

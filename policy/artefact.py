@@ -28,11 +28,17 @@ from robot.hand import NAME, model_hash
 from robot.observation import ObservationContract
 
 FORMAT = "inhand-policy"
-VERSION = 1
+VERSION = 2
 ROOT = Path(__file__).resolve().parents[1]
 """Where the packages lie: a source tree, or the packages of an environment."""
 WEIGHTS, CONTRACT, GOLDEN = "weights.safetensors", "contract.json", "golden.npz"
 GOLDEN_STEPS = 16
+OUTPUTS = {
+    True: "logits of the classes of each actuator; class i of k is the unit action 2 i / (k - 1) - 1",
+    False: "a and b of each actuator: the unit action is normally distributed with mean tanh(a) and standard deviation "
+    "network.min_sigma + ln(1 + exp(b))",
+}
+"""What a network's output means, with bins and without."""
 TOLERANCE = 1e-5
 """Golden outputs may differ so much (absolutely and relatively): another CPU sums in another order."""
 
@@ -95,6 +101,7 @@ def save(
         },
         "action": action_contract.describe(),
         "network": asdict(network),
+        "output": {"shape": ["n", *actor.output_shape], "meaning": OUTPUTS[bool(actor.bins)]},
         "recurrent_state": {"shape": [2, "n", actor.trunk.state_width], "initial": 0.0, "parts": ["hidden", "cell"]},
         "hand": {"name": NAME, "model_hash": model_hash()},
         "software": _software(),
@@ -192,7 +199,7 @@ def _read_contract(directory: Path) -> dict[str, Any]:
 def _build(
     network: NetworkConfig, policy: ObservationContract, action: ActionContract, weights: dict[str, Tensor]
 ) -> Actor:
-    actor = Actor(policy.size, action.size, action.bins, network, torch.Generator())
+    actor = Actor(policy.sizes, action.size, action.bins, network, torch.Generator())
     actor.load_state_dict(weights)
     return actor
 
@@ -204,16 +211,16 @@ def _write_golden(path: Path, actor: Actor) -> None:
     normalizer = actor.trunk.normalizer
     observation = torch.randn(GOLDEN_STEPS, 1, len(normalizer.mean), generator=generator)
     observation = normalizer.inverse(observation)
-    states, logits = [actor.initial_state(1)], []
+    states, outputs = [actor.initial_state(1)], []
     for step in observation:
         output, state = actor.step(step, states[-1])
-        logits.append(output)
+        outputs.append(output)
         states.append(state)
     np.savez(
         path,
         observation=observation.numpy(),
         state=torch.stack(states).numpy(),
-        logits=torch.stack(logits).numpy(),
+        output=torch.stack(outputs).numpy(),
     )
 
 
@@ -221,11 +228,11 @@ def _write_golden(path: Path, actor: Actor) -> None:
 def _check_golden(directory: Path, actor: Actor) -> bool:
     """Whether the golden outputs come out bit for bit; ArtefactError if not even within the tolerance."""
     with np.load(directory / GOLDEN, allow_pickle=False) as file:
-        observation, states, logits = (torch.from_numpy(file[name]) for name in ("observation", "state", "logits"))
+        observation, states, outputs = (torch.from_numpy(file[name]) for name in ("observation", "state", "output"))
     exact = True
     for step in range(len(observation)):
         for got, golden in zip(
-            actor.step(observation[step], states[step]), (logits[step], states[step + 1]), strict=True
+            actor.step(observation[step], states[step]), (outputs[step], states[step + 1]), strict=True
         ):
             exact &= torch.equal(got, golden)
             if not torch.allclose(got, golden, rtol=TOLERANCE, atol=TOLERANCE):

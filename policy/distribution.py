@@ -1,40 +1,131 @@
-"""The distribution of actions: an independent choice among bins for every actuator (D18 §4.2)."""
+"""The distributions of actions: a choice among bins for every actuator (D18 §4.2), or a bounded Gaussian.
+
+A distribution is told by its parameters, (..., k, actuators) for any batch (...): PPO keeps those of the old policy.
+They stand before the actuators: a reduction over a middle axis is vectorized, over a short last one it is not (ten
+times slower on a CPU). Whatever the network computes in, they are float32 at least.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from typing import Self
 
 import torch
 from torch import Tensor
+from torch.nn.functional import softplus
 
 
-class MultiCategorical:
-    """A product of categorical distributions, one per actuator, for any batch.
+class Distribution(ABC):
+    """Independent distributions of the actuators' actions, one product of them per entry of the batch."""
 
-    The bins stand before the actuators: a reduction over a middle axis is vectorized, over a short last one it is not
-    (ten times slower on a CPU).
-    """
+    def __init__(self, parameters: Tensor) -> None:
+        """``parameters``: (..., k, actuators), those of another distribution of the same kind."""
+        self.parameters = parameters
 
-    def __init__(self, logits: Tensor) -> None:
-        """``logits``: (..., bins, actuators), not necessarily normalized."""
-        self.log_probs = logits.float().log_softmax(dim=-2)
+    @abstractmethod
+    def log_prob(self, action: Tensor) -> Tensor:
+        """Log-probability (density) of the actions (..., actuators), (...)."""
 
-    def log_prob(self, bins: Tensor) -> Tensor:
-        """Log-probability (...) of the choices ``bins``, (..., actuators) int64."""
-        return self.log_probs.gather(-2, bins.unsqueeze(-2)).squeeze(-2).sum(dim=-1)
-
+    @abstractmethod
     def entropy(self) -> Tensor:
         """Entropy [nat], (...), summed over the actuators."""
-        return -(self.log_probs.exp() * self.log_probs).sum(dim=(-2, -1))
 
-    def kl(self, other: "MultiCategorical") -> Tensor:
-        """Kullback-Leibler divergence [nat] of ``other`` from this distribution, (...)."""
-        return (self.log_probs.exp() * (self.log_probs - other.log_probs)).sum(dim=(-2, -1))
+    @abstractmethod
+    def kl(self, other: "Distribution") -> Tensor:
+        """Kullback-Leibler divergence [nat] of ``other``, of the same kind, from this distribution, (...)."""
+
+    @abstractmethod
+    def mode(self) -> Tensor:
+        """The most probable actions, (..., actuators)."""
+
+    @abstractmethod
+    def sample(self, generator: torch.Generator) -> Tensor:
+        """Random actions, (..., actuators)."""
+
+
+class MultiCategorical(Distribution):
+    """A product of categorical distributions; actions are classes (int64), parameters their log-probabilities."""
+
+    @classmethod
+    def from_output(cls, logits: Tensor) -> Self:
+        """Of a network's output, (..., bins, actuators), not necessarily normalized."""
+        return cls(_wide(logits).log_softmax(dim=-2))
+
+    def log_prob(self, action: Tensor) -> Tensor:
+        """See ``Distribution``."""
+        return self.parameters.gather(-2, action.unsqueeze(-2)).squeeze(-2).sum(dim=-1)
+
+    def entropy(self) -> Tensor:
+        """See ``Distribution``."""
+        return -(self.parameters.exp() * self.parameters).sum(dim=(-2, -1))
+
+    def kl(self, other: Distribution) -> Tensor:
+        """See ``Distribution``."""
+        return (self.parameters.exp() * (self.parameters - other.parameters)).sum(dim=(-2, -1))
 
     def mode(self) -> Tensor:
-        """The most probable choices, (..., actuators) int64."""
-        return self.log_probs.argmax(dim=-2)
+        """See ``Distribution``."""
+        return self.parameters.argmax(dim=-2)
 
     def sample(self, generator: torch.Generator) -> Tensor:
-        """Random choices, (..., actuators) int64."""
-        cumulative = self.log_probs.exp().cumsum(dim=-2)
+        """See ``Distribution``."""
+        cumulative = self.parameters.exp().cumsum(dim=-2)
         total = cumulative[..., -1:, :]
         # 1 - rand lies in (0, 1]: the first bin to reach it has a probability above zero
         uniform = 1.0 - torch.rand(total.shape, generator=generator, device=total.device)
         return (cumulative < uniform * total).sum(dim=-2)
+
+
+class Gaussian(Distribution):
+    """A product of normal distributions whose means lie in [-1, 1]; parameters are mean and standard deviation.
+
+    Samples may lie outside: the action path clamps them, and the density is that of the sample as it was drawn.
+    """
+
+    @classmethod
+    def from_output(cls, output: Tensor, min_sigma: float) -> Self:
+        """Of a network's output, (..., 2, actuators).
+
+        The floor is added, not a clamp: a sigma that came down to a clamp would get no gradient to rise again.
+        """
+        mean, sigma = _wide(output).unbind(dim=-2)
+        return cls(torch.stack((mean.tanh(), min_sigma + softplus(sigma)), dim=-2))
+
+    @property
+    def mean(self) -> Tensor:
+        """(..., actuators)."""
+        return self.parameters[..., 0, :]
+
+    @property
+    def sigma(self) -> Tensor:
+        """Standard deviation, (..., actuators)."""
+        return self.parameters[..., 1, :]
+
+    def log_prob(self, action: Tensor) -> Tensor:
+        """See ``Distribution``."""
+        deviation = (action - self.mean) / self.sigma
+        return -(0.5 * deviation.square() + self.sigma.log() + 0.5 * math.log(2.0 * math.pi)).sum(dim=-1)
+
+    def entropy(self) -> Tensor:
+        """See ``Distribution``."""
+        return (self.sigma.log() + 0.5 * math.log(2.0 * math.pi * math.e)).sum(dim=-1)
+
+    def kl(self, other: Distribution) -> Tensor:
+        """See ``Distribution``."""
+        mean, sigma = other.parameters.unbind(dim=-2)
+        ratio = self.sigma / sigma
+        deviation = (self.mean - mean) / sigma
+        return (0.5 * (ratio.square() + deviation.square() - 1.0) - ratio.log()).sum(dim=-1)
+
+    def mode(self) -> Tensor:
+        """See ``Distribution``."""
+        return self.mean
+
+    def sample(self, generator: torch.Generator) -> Tensor:
+        """See ``Distribution``."""
+        mean = self.mean
+        noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
+        return mean + self.sigma * noise
+
+
+def _wide(output: Tensor) -> Tensor:
+    return output.to(torch.promote_types(output.dtype, torch.float32))

@@ -15,8 +15,8 @@ class Rollout:
     """Observations of the critic, (T, n, c)."""
     starts: Tensor
     """The observation is the first of an episode, (T, n) bool."""
-    bins: Tensor
-    """Chosen classes, (T, n, actuators) int64."""
+    action: Tensor
+    """What the policy chose, (T, n, actuators): classes (int64) or values (float32)."""
     reward: Tensor
     """(T, n)."""
     value: Tensor
@@ -44,7 +44,7 @@ class Sequences:
     policy: Tensor
     critic: Tensor
     starts: Tensor
-    bins: Tensor
+    action: Tensor
     advantage: Tensor
     target: Tensor
     """Normalized value targets, (L, m)."""
@@ -66,7 +66,7 @@ class Sequences:
             policy=time_first(rollout.policy),
             critic=time_first(rollout.critic),
             starts=time_first(rollout.starts),
-            bins=time_first(rollout.bins),
+            action=time_first(rollout.action),
             advantage=time_first(advantage),
             target=time_first(target),
             actor_state=state(rollout.actor_state),

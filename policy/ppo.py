@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from policy.advantage import generalized_advantage
-from policy.distribution import MultiCategorical
+from policy.allocator import keep_freed_memory
 from policy.experience import Rollout, Sequences
 from policy.network import Actor, Critic
 
@@ -91,6 +91,7 @@ class PPO:
 
     def __init__(self, actor: Actor, critic: Critic, config: PPOConfig, generator: torch.Generator) -> None:
         """``generator`` shuffles the minibatches; it is on the networks' device."""
+        keep_freed_memory()
         self.actor = actor
         self.critic = critic
         self.config = config
@@ -120,13 +121,13 @@ class PPO:
         self.critic.normalizer.update(returns.unsqueeze(-1))
         target = self.critic.normalizer(returns.unsqueeze(-1)).squeeze(-1)
         sequences = Sequences.cut(rollout, advantage, target)
-        old_log_probs = self._log_probs(sequences)
+        old_parameters = self._parameters(sequences)
 
         metrics: list[dict[str, Tensor]] = []
         for _ in range(config.epochs):
             order = torch.randperm(len(sequences), generator=self.generator, device=self.generator.device)
             metrics += [
-                self._minibatch(sequences.select(ids), old_log_probs.index_select(1, ids))
+                self._minibatch(sequences.select(ids), old_parameters.index_select(1, ids))
                 for ids in order.tensor_split(config.minibatches)
             ]
         means = {name: torch.stack([m[name] for m in metrics]).mean().item() for name in metrics[0]}
@@ -135,8 +136,8 @@ class PPO:
         return means
 
     @torch.no_grad()
-    def _log_probs(self, sequences: Sequences) -> Tensor:
-        """The roll-out's policy, (L, m, bins, actuators), before the update changes it.
+    def _parameters(self, sequences: Sequences) -> Tensor:
+        """Those of the distributions of the roll-out's policy, (L, m, k, actuators), before the update changes it.
 
         It is computed here and not taken from the roll-out, so that the ratio of probabilities holds nothing but the
         change of the weights: neither the rounding of bfloat16 nor another order of summation.
@@ -145,24 +146,28 @@ class PPO:
         for ids in torch.arange(len(sequences), device=sequences.starts.device).tensor_split(self.config.minibatches):
             part = sequences.select(ids)
             with self._autocast():
-                logits = self.actor.sequence(part.policy, part.actor_state, part.starts)
-            parts.append(MultiCategorical(logits).log_probs)
+                output = self.actor.sequence(part.policy, part.actor_state, part.starts)
+            parts.append(self.actor.distribution(output).parameters)
         return torch.cat(parts, dim=1)
 
-    def _minibatch(self, batch: Sequences, old_log_probs: Tensor) -> dict[str, Tensor]:
+    def _minibatch(self, batch: Sequences, old_parameters: Tensor) -> dict[str, Tensor]:
         config = self.config
         with self._autocast():
-            logits = self.actor.sequence(batch.policy, batch.actor_state, batch.starts)
+            output = self.actor.sequence(batch.policy, batch.actor_state, batch.starts)
             value = self.critic.sequence(batch.critic, batch.critic_state, batch.starts)
-        old, new = MultiCategorical(old_log_probs), MultiCategorical(logits)
-        log_ratio = new.log_prob(batch.bins) - old.log_prob(batch.bins)
+        new = self.actor.distribution(output)
+        old = type(new)(old_parameters)
+        log_ratio = new.log_prob(batch.action) - old.log_prob(batch.action)
         advantage = (batch.advantage - batch.advantage.mean()) / (batch.advantage.std() + 1e-8)
         policy_loss = clipped_loss(log_ratio, advantage, config.clip)
-        value_loss = 0.5 * (value.float() - batch.target).square().mean()
+        value_loss = 0.5 * (value - batch.target).square().mean()
         entropy = new.entropy().mean()
 
+        loss = policy_loss + value_loss
+        if config.entropy > 0.0:  # a weight of zero would still cost its gradient
+            loss = loss - config.entropy * entropy
         self.optimizer.zero_grad(set_to_none=True)
-        (policy_loss + value_loss - config.entropy * entropy).backward()
+        loss.backward()
         actor_norm = nn.utils.clip_grad_norm_(self.actor.parameters(), config.max_grad_norm, error_if_nonfinite=True)
         critic_norm = nn.utils.clip_grad_norm_(self.critic.parameters(), config.max_grad_norm, error_if_nonfinite=True)
         with torch.no_grad():

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from policy.distribution import MultiCategorical
 from policy.experience import Rollout
 from policy.network import Actor, Critic
 from sim.vector_env import Observation, VectorEnv
@@ -84,11 +83,11 @@ class Collector:
 
     def _step(self, record: Callable[..., None]) -> "_Cut":
         observation = self.observation
-        logits, actor_state = self.actor.step(observation.policy, self.actor_state)
+        output, actor_state = self.actor.step(observation.policy, self.actor_state)
         value, critic_state = self.critic.step(observation.critic, self.critic_state)
-        bins = MultiCategorical(logits).sample(self.generator)
-        record(policy=observation.policy, critic=observation.critic, starts=self.starts, bins=bins, value=value)
-        step = self.env.step(self.env.action_contract.from_bins(bins))
+        action = self.actor.distribution(output).sample(self.generator)
+        record(policy=observation.policy, critic=observation.critic, starts=self.starts, action=action, value=value)
+        step = self.env.step(self.env.action_contract.unit(action))
 
         record(reward=step.reward, terminated=step.terminated, truncated=step.truncated, successes=step.successes)
         ids = (step.truncated & ~step.terminated).nonzero().squeeze(-1)

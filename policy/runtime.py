@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from policy import artefact
-from policy.distribution import MultiCategorical
 from policy.network import Actor
 from robot.action import ActionContract
 from robot.observation import ObservationContract
@@ -53,16 +52,17 @@ class PolicyRuntime:
             generator: draws the actions; without, the most probable ones are taken.
 
         Returns:
-            Unit actions (n, 20) and the next state.
+            Unit actions (n, 20) and the next state. A continuous action that was drawn may lie outside [-1, 1]; the
+            action path clamps it.
 
         Raises:
-            NotFinite: if the logits or the next state are not finite.
+            NotFinite: if the network's output or the next state is not finite.
         """
-        logits, state = self.actor.step(observation, state)
-        # the most probable bin of NaN logits is a bin like any other: nothing downstream could tell
-        for name, value in (("logits", logits), ("recurrent state", state)):
+        output, state = self.actor.step(observation, state)
+        # the most probable bin of NaNs is a bin like any other: nothing downstream could tell
+        for name, value in (("output", output), ("recurrent state", state)):
             if not value.isfinite().all():
-                raise NotFinite(f"the policy's {name} are not finite; look for a NaN in observation, state or weights")
-        distribution = MultiCategorical(logits)
-        bins = distribution.mode() if generator is None else distribution.sample(generator)
-        return self.action_contract.from_bins(bins), state
+                raise NotFinite(f"the policy's {name} is not finite; look for a NaN in observation, state or weights")
+        distribution = self.actor.distribution(output)
+        action = distribution.mode() if generator is None else distribution.sample(generator)
+        return self.action_contract.unit(action), state

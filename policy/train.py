@@ -152,8 +152,8 @@ class _Run:
         self.period = env.action_contract.period
         weights = torch.Generator().manual_seed(config.seed)
         contract = env.action_contract
-        self.actor = Actor(env.policy_contract.size, contract.size, contract.bins, config.network, weights)
-        self.critic = Critic(env.critic_contract.size, config.network, weights)
+        self.actor = Actor(env.policy_contract.sizes, contract.size, contract.bins, config.network, weights)
+        self.critic = Critic(env.critic_contract.sizes, config.network, weights)
         _adjust(env, config.curriculum, control_steps=0)
         observation = env.reset()
         device = observation.policy.device

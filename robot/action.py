@@ -66,6 +66,10 @@ class ActionContract:
         """Number of actuators."""
         return NUM_ACTUATORS
 
+    def unit(self, action: Tensor) -> Tensor:
+        """The unit actions that a policy's choices mean: class indices or, without ``bins``, unit actions already."""
+        return self.from_bins(action) if self.bins else action
+
     def from_bins(self, bins: Tensor) -> Tensor:
         """Unit actions in [-1, 1], of class indices in [0, bins), same shape."""
         return bins.to(torch.float32) * (2.0 / (self.bins - 1)) - 1.0

@@ -94,9 +94,14 @@ class ObservationContract:
         return tuple(FIELDS[name] for name in self.names)
 
     @property
+    def sizes(self) -> tuple[int, ...]:
+        """Scalars of every field, in order."""
+        return tuple(field.size for field in self.fields)
+
+    @property
     def size(self) -> int:
         """Length of the observation vector."""
-        return sum(field.size for field in self.fields)
+        return sum(self.sizes)
 
     @property
     def measured(self) -> tuple[str, ...]:

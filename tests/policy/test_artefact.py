@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from scipy import stats
 
 from policy import artefact
 from policy.artefact import ArtefactError
@@ -64,6 +65,7 @@ def test_the_contract_says_what_the_policy_is(saved):
     assert contract["observation"] == json.loads(json.dumps(OBSERVATION.describe()))
     assert contract["action"] == json.loads(json.dumps(ACTION.describe()))
     assert contract["network"] == asdict(NETWORK)
+    assert contract["output"]["shape"] == ["n", 11, 20]
     assert contract["recurrent_state"]["shape"] == [2, "n", 16]
     assert contract["hand"]["model_hash"] == model_hash()
     assert contract["software"]["torch"] == torch.__version__
@@ -74,7 +76,45 @@ def test_the_contract_says_what_the_policy_is(saved):
         assert weights.get_tensor(contract["normalizer"]["variance"]).dtype == np.float64
     golden = np.load(saved / "golden.npz", allow_pickle=False)
     assert golden["observation"].shape == (16, 1, OBSERVATION.size)
-    assert golden["logits"].shape == (16, 1, 11, 20)
+    assert golden["output"].shape == (16, 1, 11, 20)
+
+
+@pytest.mark.parametrize("bins", [11, 0])
+@pytest.mark.parametrize(
+    "network",
+    [
+        NetworkConfig(24, 16, memory=False, critic_memory=False),
+        NetworkConfig(24, 16, embedding=12, min_sigma=0.1),
+    ],
+)
+def test_every_kind_of_network_is_kept(tmp_path, network, bins):
+    action = ActionContract(bins=bins)
+    actor = Actor(OBSERVATION.sizes, action.size, bins, network, torch.Generator().manual_seed(0))
+    artefact.save(tmp_path / "policy", actor, OBSERVATION, action, network, {})
+    runtime, original = PolicyRuntime.load(tmp_path / "policy"), PolicyRuntime(actor, OBSERVATION, action)
+    observation = torch.randn(3, OBSERVATION.size)
+    for generators in ((None, None), (torch.Generator().manual_seed(1), torch.Generator().manual_seed(1))):
+        loaded, expected = (
+            policy.act(observation, policy.initial_state(3), generator)[0]
+            for policy, generator in zip((runtime, original), generators, strict=True)
+        )
+        assert torch.equal(loaded, expected)
+
+
+def test_the_contract_tells_a_foreign_reader_what_a_continuous_output_means(tmp_path):
+    network, action = NetworkConfig(24, 16, min_sigma=0.25), ActionContract(bins=0)
+    actor = Actor(OBSERVATION.size, action.size, 0, network, torch.Generator().manual_seed(0))
+    actor.head.weight.data *= 100.0
+    artefact.save(tmp_path / "policy", actor, OBSERVATION, action, network, {})
+    contract = json.loads((tmp_path / "policy" / "contract.json").read_text())
+    assert contract["output"]["shape"] == ["n", 2, 20]
+    assert "mean tanh(a) and standard deviation network.min_sigma + ln(1 + exp(b))" in contract["output"]["meaning"]
+    golden = np.load(tmp_path / "policy" / "golden.npz", allow_pickle=False)
+    a, b = golden["output"][0, 0].astype(np.float64)
+    distribution = actor.distribution(torch.from_numpy(golden["output"][0]))
+    np.testing.assert_allclose(distribution.mode()[0], np.tanh(a), rtol=1e-5, atol=1e-6)
+    entropy = stats.norm.entropy(np.tanh(a), contract["network"]["min_sigma"] + np.log1p(np.exp(b))).sum()
+    np.testing.assert_allclose(distribution.entropy()[0], entropy, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "contract.json", "golden.npz"])
@@ -108,7 +148,7 @@ def test_other_weights_fail_the_golden_check_even_with_a_matching_checksum(saved
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"version": 2}, "format version 2; this program reads 1"),
+        ({"version": 1}, "format version 1; this program reads 2"),
         ({"format": "onnx"}, "not the contract of an inhand policy"),
         ({"hand": {"name": "other", "model_hash": "0123"}}, "trained on hand model 0123"),
         ({"network": {"hidden": 24, "lstm": 32}}, "does not fit"),

@@ -8,14 +8,15 @@ import torch
 from policy.network import Actor, Critic, NetworkConfig
 from policy.ppo import PPO, PPOConfig, clipped_loss
 from policy.rollout import Collector
-from tests.policy.toy import CRITIC, POLICY, CountdownEnv, ToyEnv
+from tests.policy.toy import CRITIC, POLICY, CountdownEnv, GaussianEnv, ToyEnv
 
 
 def learner(config: PPOConfig, env: ToyEnv | None = None) -> tuple[PPO, Collector]:
     generator = torch.Generator().manual_seed(0)
     network = NetworkConfig(hidden=32, lstm=16)
-    actor, critic = Actor(POLICY.size, 20, 11, network, generator), Critic(CRITIC.size, network, generator)
     env = env or ToyEnv(32)
+    bins = env.action_contract.bins
+    actor, critic = Actor(POLICY.size, 20, bins, network, generator), Critic(CRITIC.size, network, generator)
     return PPO(actor, critic, config, generator), Collector(env, env.reset(), actor, critic, config.chunk, generator)
 
 
@@ -68,6 +69,17 @@ def test_the_critic_learns_how_much_is_left():
     assert metrics[-1]["explained_variance"] > 0.95
     value = ppo.critic.normalizer.inverse(torch.zeros(1)).item()
     assert value == pytest.approx(4.5, abs=0.5)
+
+
+@pytest.mark.parametrize("env", [ToyEnv, GaussianEnv])
+def test_the_policy_learns_to_push_the_point_to_the_origin(env):
+    ppo, collector = learner(PPOConfig(learning_rate=2e-3, gamma=0.9, entropy=1e-3, target_kl=0.02), env(64))
+    rewards = []
+    for _ in range(40):
+        rollout = collector.collect(20)
+        rewards.append(rollout.reward.mean().item())
+        ppo.update(rollout)
+    assert rewards[-1] > rewards[0] + 0.15
 
 
 def test_the_same_roll_out_teaches_the_same():

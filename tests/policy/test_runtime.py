@@ -10,10 +10,10 @@ from robot.action import ActionContract
 from tests.policy.toy import POLICY
 
 
-def runtime() -> PolicyRuntime:
-    actor = Actor(POLICY.size, 20, 11, NetworkConfig(), torch.Generator().manual_seed(0))
+def runtime(bins: int = 11) -> PolicyRuntime:
+    actor = Actor(POLICY.size, 20, bins, NetworkConfig(), torch.Generator().manual_seed(0))
     actor.head.weight.data *= 100.0
-    return PolicyRuntime(actor, POLICY, ActionContract())
+    return PolicyRuntime(actor, POLICY, ActionContract(bins=bins))
 
 
 def play(policy: PolicyRuntime, sampled: bool) -> torch.Tensor:
@@ -25,12 +25,13 @@ def play(policy: PolicyRuntime, sampled: bool) -> torch.Tensor:
     return torch.cat(parts, dim=1)
 
 
-def test_equal_inputs_give_equal_outputs_to_the_bit():
+@pytest.mark.parametrize("bins", [11, 0])
+def test_equal_inputs_give_equal_outputs_to_the_bit(bins: int):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         for sampled in (False, True):
-            assert torch.equal(play(runtime(), sampled), play(runtime(), sampled))
+            assert torch.equal(play(runtime(bins), sampled), play(runtime(bins), sampled))
     finally:
         torch.set_num_threads(threads)
 
@@ -45,18 +46,30 @@ def test_actions_are_those_of_the_most_probable_bins():
     assert action.shape == (5, 20) and state.shape == (2, 5, 256)
 
 
+def test_continuous_actions_are_the_means_or_drawn_around_them():
+    policy = runtime(bins=0)
+    observation = torch.randn(1, POLICY.size).expand(4_000, -1)
+    mean, _ = policy.act(observation, policy.initial_state(4_000))
+    output, _ = policy.actor.step(observation, policy.initial_state(4_000))
+    torch.testing.assert_close(mean, output[:, 0].tanh())
+    drawn, _ = policy.act(observation, policy.initial_state(4_000), torch.Generator().manual_seed(0))
+    torch.testing.assert_close(drawn.mean(dim=0), mean[0], atol=0.1, rtol=0.0)
+    torch.testing.assert_close(drawn.std(dim=0), 0.2 + output[0, 1].exp().log1p(), atol=0.1, rtol=0.0)
+
+
+@pytest.mark.parametrize("bins", [11, 0])
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_what_is_not_finite_is_never_acted_on(bad: float):
+def test_what_is_not_finite_is_never_acted_on(bad: float, bins: int):
     observation = torch.zeros(2, POLICY.size)
-    policy = runtime()
+    policy = runtime(bins)
     state = policy.initial_state(2)
     state[1, 1, 3] = bad
     with pytest.raises(NotFinite):
         policy.act(observation, state)
     policy.actor.head.bias.data[7] = bad
-    with pytest.raises(NotFinite, match="logits"):
+    with pytest.raises(NotFinite, match="output"):
         policy.act(observation, policy.initial_state(2))
-    policy = runtime()
+    policy = runtime(bins)
     observation[1, 0] = float("nan")
     with pytest.raises(NotFinite):
         policy.act(observation, policy.initial_state(2))

@@ -1,0 +1,39 @@
+"""The configuration of the networks."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Sizes of the actor and of the critic; ``inhand/conf/network/`` names some.
+
+    Raises:
+        ValueError: if a size is not positive.
+    """
+
+    hidden: int = 256
+    """Width of the fully connected ReLU layer (D18: 1024)."""
+
+    lstm: int = 256
+    """Width of the LSTM (D18: 512)."""
+
+    embedding: int = 0
+    """Every observation field is embedded by itself in so many dimensions, and their sum goes on (R19: 512); with 0 the
+    fields are concatenated (D18)."""
+
+    memory: bool = True
+    """The actor has an LSTM; without, a ReLU layer of the same width stands in its place (D18 Table 5)."""
+
+    critic_memory: bool = True
+    """The same for the critic."""
+
+    min_sigma: float = 0.2
+    """Continuous actions only: the standard deviation never falls below this [unit actions] (rl_games' mjlab recipe),
+    so that exploration goes on and no probability ratio explodes."""
+
+    def __post_init__(self) -> None:
+        for name in ("hidden", "lstm", "min_sigma"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"network {name} is {getattr(self, name)}; it must be positive")
+        if self.embedding < 0:
+            raise ValueError(f"network embedding is {self.embedding}; it must be positive, or 0 for none")
