@@ -44,6 +44,7 @@ def examine() -> list[Finding]:
         probe.messaging(),
         *probe.drivers(),
         *probe.plants(),
+        *probe.export(),
     ]
 
 

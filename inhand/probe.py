@@ -44,6 +44,9 @@ PLANTS = {
 }
 """Packages of models of the hand that others wrote: what for."""
 
+EXPORT = {"onnx": "inhand export", "onnxscript": "inhand export", "onnxruntime": "checks what inhand export writes"}
+"""Packages that write policies in a foreign format: what for."""
+
 RENDER = """
 import json, mujoco, numpy
 from OpenGL import GL
@@ -204,6 +207,13 @@ def plants() -> Iterator[Finding]:
     """Models of the hand to evaluate and deploy on besides our own."""
     for name, purpose in PLANTS.items():
         yield _optional("plants", name, purpose, f"{PIP} -e '.[plants]'")
+
+
+def export() -> Iterator[Finding]:
+    """What ``inhand export`` needs."""
+    for name, purpose in EXPORT.items():
+        fix = f"{PIP} {name}" if name == "onnxruntime" else f"{PIP} -e '.[onnx]'"
+        yield _optional("export", name, purpose, fix)
 
 
 def _optional(topic: str, name: str, purpose: str, fix: str) -> Finding:

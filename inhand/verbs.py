@@ -53,6 +53,12 @@ VERBS = {
         example="inhand replay outputs/demo/deploy/flight.mcap video=flight.mp4",
         arguments=("log",),
     ),
+    "export": Verb(
+        help="write a policy as one ONNX file, with its contract inside, for runtimes that know nothing of torch",
+        function="inhand.export:run",
+        example="inhand export outputs/first/policy out=policy.onnx",
+        arguments=("policy",),
+    ),
     "rig": Verb(
         help="the virtual rig alone, until Ctrl-C",
         function="inhand.rig:run",
@@ -83,6 +89,8 @@ USER_ERRORS = (
     "builtins.OSError",
     "policy.artefact.ArtefactError",
     "policy.checkpoint.CheckpointError",
+    "policy.onnx.ExportError",
+    "policy.onnx.ExportUnavailable",
     "policy.runtime.NotFinite",
     "sim.plant.PlantUnavailable",
     "sim.camera.RenderingUnavailable",

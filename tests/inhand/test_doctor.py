@@ -17,6 +17,7 @@ def test_doctor_reports_this_machine(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert document["bridge"]["ZeroMQ ipc"]["ok"]
     assert document["drivers"].keys() >= probe.DRIVERS.keys()
     assert document["plants"].keys() == probe.PLANTS.keys()
+    assert document["export"].keys() == probe.EXPORT.keys()
     text = capsys.readouterr().out
     assert document["rendering"]["egl"]["value"].split()[0] in text
 
@@ -38,5 +39,5 @@ def test_too_little_disk_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_advice_names_the_environment_that_make_sets_up() -> None:
-    for finding in (*probe.drivers(), *probe.plants()):
+    for finding in (*probe.drivers(), *probe.plants(), *probe.export()):
         assert not finding.fix or finding.fix.startswith((".venv/bin/pip install ", "apt-get install "))
