@@ -100,7 +100,9 @@ def run(job: EvalJob) -> None:
     name = f"block, {job.goal.law} goals, randomization {job.randomization.name}, plant {job.plant.name}"
     report.console().print(table({name: result}))
     if job.out is not None:
-        report.write_json(job.out, result.as_json(job.plant.name, job.randomization.name, job.goal.law, str(job.policy)))
+        report.write_json(
+            job.out, result.as_json(job.plant.name, job.randomization.name, job.goal.law, str(job.policy))
+        )
     if clip is not None:
         draw(clip, Path(str(job.video)))
 

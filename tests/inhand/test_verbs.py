@@ -115,7 +115,7 @@ def test_a_deployment_with_a_failure_has_failed(monkeypatch: pytest.MonkeyPatch)
     loop = LoopReport(stopped="killed")
     result = DeployReport("flight.mcap", 0, "the rig fell silent", loop, RecorderReport({}, {}, {}))
     monkeypatch.setattr(deploy, "deploy", lambda job: result)
-    assert deploy.run(deploy.DeployJob(policy="policy")) == 1
+    assert deploy.run(deploy.DeployJob(policy="a/policy")) == 1
 
 
 def test_deployment_leaves_a_log_that_replays_to_the_bit(run: Path, tmp_path: Path):
