@@ -170,7 +170,7 @@ def restore(checkpoint: Mapping[str, Any]) -> Restored:
     """The policy in the content of a training checkpoint, on the CPU.
 
     Raises:
-        ArtefactError: if the checkpoint was made by another version of this program, whose networks or contracts differ.
+        ArtefactError: if it was made by another version of this program, whose networks or contracts differ.
     """
     try:
         policy_contract = ObservationContract(tuple(checkpoint["observation"]["policy"]))
