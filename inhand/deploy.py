@@ -1,11 +1,12 @@
 """``inhand deploy``: a policy drives a hand through the bridge, and leaves a flight log."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from omegaconf import MISSING
 
 from hardware.deploy import DeployConfig, DeployReport, deploy
 from inhand import report
+from inhand.policies import locate as locate_policy
 from sim.plant import locate
 
 
@@ -14,7 +15,7 @@ class DeployJob(DeployConfig):
     """A deployment, and where its report goes."""
 
     policy: str = MISSING
-    """Directory of the policy artefact."""
+    """Directory of the policy artefact, or the name of a shipped one."""
 
     directory: str = "outputs/deploy"
     """Where the flight log and the reports go; it is created, and one that holds a log already is refused."""
@@ -30,7 +31,7 @@ def run(job: DeployJob) -> int:
     """Deploys, prints the report and, with ``out``, writes it as JSON; 1 if anything failed."""
     if not job.external:
         locate(job.plant)  # before a log is begun
-    result = deploy(job)
+    result = deploy(replace(job, policy=str(locate_policy(job.policy))))
     show(result)
     if job.out is not None:
         report.write_json(job.out, result)

@@ -1,14 +1,17 @@
-"""``inhand eval``: consecutive successes of a policy over N trials."""
+"""``inhand eval``: consecutive successes of a policy over N trials, or of every new checkpoint of a run."""
 
-from dataclasses import dataclass, field, replace
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
-from omegaconf import MISSING
 
 from inhand import report
+from inhand.policies import locate
 from policy.evaluate import Evaluation, evaluate, table
+from policy.follow import follow
 from policy.runtime import PolicyRuntime
 from randomization.config import RandomizationConfig
 from robot.goal import GoalConfig
@@ -30,8 +33,16 @@ class EvalJob:
         ValueError: if a value is out of its range or a file could not be written.
     """
 
-    policy: str = MISSING
-    """Directory of the policy artefact."""
+    policy: str | None = None
+    """Directory of the policy artefact, or the name of a shipped one."""
+
+    follow: str | None = None
+    """Directory of a training run, instead of a policy: scores each new checkpoint as it appears, and keeps there the
+    ranking, ``evaluations.jsonl`` and ``evaluations.png``, and the best policy, ``best/``. Ends with Ctrl-C, or when
+    the budget of the run is spent; one that is killed may be started again."""
+
+    follow_idle: float = 0.0
+    """With ``follow``: ends also after so many minutes without a new checkpoint; 0 for never."""
 
     trials: int = 100
     """Episodes, each in a world of its own (D18: 100)."""
@@ -63,6 +74,12 @@ class EvalJob:
     """File to write the result to, as JSON."""
 
     def __post_init__(self) -> None:
+        if (self.policy is None) == (self.follow is None):
+            raise ValueError("one of policy=DIRECTORY, or NAME, and follow=RUN is needed, and not both")
+        if self.follow is not None and (self.out is not None or self.video is not None):
+            raise ValueError(f"with follow there is no out and no video; {self.follow} keeps what was measured")
+        if self.follow_idle < 0.0:
+            raise ValueError(f"follow_idle is {self.follow_idle} minutes; it must not be negative")
         if self.trials < 1:
             raise ValueError(f"trials is {self.trials}; 1 or more are needed")
         if not 0 <= self.video_trial < self.trials:
@@ -72,12 +89,20 @@ class EvalJob:
 
 
 def run(job: EvalJob) -> None:
-    """Evaluates, prints a row as in D18's Table 3; writes ``out`` as JSON and then, which may fail, draws ``video``."""
+    """Evaluates, prints a row as in D18's Table 3; writes ``out`` as JSON and then, which may fail, draws ``video``.
+
+    With ``follow``, does so with every new checkpoint of a run until it is over or the user interrupts.
+    """
+    if job.follow is not None:
+        run_following(job, Path(job.follow))
+        return
     result, clip = run_evaluation(job)
     name = f"block, {job.goal.law} goals, randomization {job.randomization.name}, plant {job.plant.name}"
     report.console().print(table({name: result}))
     if job.out is not None:
-        report.write_json(job.out, result.as_json(job.plant.name, job.randomization.name, job.goal.law, job.policy))
+        report.write_json(
+            job.out, result.as_json(job.plant.name, job.randomization.name, job.goal.law, str(job.policy))
+        )
     if clip is not None:
         draw(clip, Path(str(job.video)))
 
@@ -88,7 +113,32 @@ def run_evaluation(job: EvalJob) -> "tuple[Evaluation, Clip | None]":
     Returns:
         What came of it and, if ``job.video`` is asked for, the trial to draw.
     """
-    policy = PolicyRuntime.load(Path(job.policy))
+    return _play(job, PolicyRuntime.load(locate(str(job.policy))))
+
+
+def run_following(job: EvalJob, run_dir: Path) -> None:
+    """Scores the checkpoints of a run as they appear; see ``policy.follow``."""
+    try:
+        follow(run_dir, lambda policy: _play(job, policy)[0], _settings(job), job.follow_idle, report.console())
+    except KeyboardInterrupt:
+        report.console().print("told to stop; started again, it goes on from here")
+
+
+def _settings(job: EvalJob) -> dict[str, Any]:
+    """What decides a score beside the policy: some of it for people, and a digest of all."""
+    parts = {name: asdict(getattr(job, name)) for name in ("goal", "scene", "reset", "randomization", "plant")}
+    return {
+        "trials": job.trials,
+        "seed": job.seed,
+        "sample": job.sample,
+        "goal": parts["goal"],
+        "randomization": job.randomization.name,
+        "plant": job.plant.name,
+        "worlds_sha256": hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest(),
+    }
+
+
+def _play(job: EvalJob, policy: PolicyRuntime) -> "tuple[Evaluation, Clip | None]":
     task = TaskConfig(goal=job.goal, scene=job.scene, reset=job.reset)
     task = replace(task, action=policy.action_contract, policy_observation=list(policy.policy_contract.names))
     if job.randomization.learnt() and job.randomization.adr.ranges is None:

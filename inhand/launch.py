@@ -1,7 +1,7 @@
 """A verb as a Hydra application, its configuration checked before it starts."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import NoReturn, TypeVar
 
 import hydra
@@ -11,7 +11,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import OverrideParseException
 from omegaconf import DictConfig
 
-from inhand.config import CONF, HYDRA_VERSION, UsageError, load, register, typed
+from inhand.config import CONF, HYDRA_VERSION, UsageError, groups, load, register, typed, unknown
+from inhand.schema import keys
 
 T = TypeVar("T")
 
@@ -25,6 +26,9 @@ def launch(
     synonyms: Mapping[str, str] | None = None,
 ) -> int:
     """Runs ``function`` under the configuration that ``arguments`` (overrides and Hydra's flags) ask for.
+
+    ``--KEY VALUE`` and ``--KEY=VALUE`` mean ``KEY=VALUE``. Where a key of the verb has the name of a flag of Hydra's,
+    the key is meant: that is ``run`` alone, with which Hydra asks for what it does anyway.
 
     Args:
         verb: Its name, and that of its configuration.
@@ -42,6 +46,9 @@ def launch(
     """
     parser = get_args_parser()
     parser.error = _refuse
+    known = [*(key.name for key in keys(schema)), *groups(verb, schema), *(synonyms or {})]
+    foreign = parser._option_string_actions.keys() - {f"--{name}" for name in known}
+    arguments = _without_dashes(arguments, known, foreign)
     flags = parser.parse_args(list(arguments))
     named = _with_keys(flags.overrides, bare_keys, synonyms or {})
     arguments = [named.get(each, each) for each in arguments]
@@ -64,7 +71,24 @@ def launch(
 
 
 def _refuse(message: str) -> NoReturn:
-    raise UsageError(f"{message} (keys are given without dashes, as key=value)")
+    raise UsageError(f"{message} (keys are given as key=value, --key=value or --key value)")
+
+
+def _without_dashes(arguments: Sequence[str], known: Sequence[str], foreign: Container[str]) -> list[str]:
+    """``--key value`` and ``--key=value`` as ``key=value``, of unknown keys too; the flags in ``foreign`` stay."""
+    result, rest = [], list(arguments)
+    while rest:
+        argument = rest.pop(0)
+        key, equals, _ = argument.removeprefix("--").partition("=")
+        if not argument.startswith("--") or f"--{key}" in foreign:
+            result.append(argument)
+        elif equals:
+            result.append(argument.removeprefix("--"))
+        elif rest and not rest[0].startswith("--"):
+            result.append(f"{key}={rest.pop(0)}")
+        else:
+            raise UsageError(f"--{key} has no value" if key in known else unknown("key", key, known))
+    return result
 
 
 def _with_keys(arguments: Sequence[str], bare_keys: Sequence[str], synonyms: Mapping[str, str]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from omegaconf import MISSING
 
 from hardware.replay import ReplayReport, flown_plant, replay, trajectory
 from inhand import report
+from inhand.policies import locate
 
 FRAME_RATE = 25.0
 
@@ -20,7 +21,7 @@ class ReplayJob:
     """The flight log."""
 
     policy: str | None = None
-    """Directory of the policy, if it has moved since the log was made."""
+    """Directory of the policy, or the name of a shipped one, if it has moved since the log was made."""
 
     video: str | None = None
     """File for a video of what mocap and joint sensors saw, .mp4."""
@@ -55,7 +56,7 @@ def run(job: ReplayJob) -> int:
 
 def run_replay(job: ReplayJob) -> ReplayReport:
     """Compares every action."""
-    return replay(Path(job.log), Path(job.policy) if job.policy else None)
+    return replay(Path(job.log), locate(job.policy) if job.policy else None)
 
 
 def draw(log: Path, video: Path) -> None:

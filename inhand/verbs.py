@@ -36,7 +36,7 @@ VERBS = {
         example="inhand train run=outputs/first randomization=dactyl train.minutes=60",
     ),
     "eval": Verb(
-        help="consecutive successes of a policy over N trials",
+        help="consecutive successes of a policy over N trials, or of each new checkpoint of a run",
         function="inhand.evaluate:run",
         example="inhand eval policy=outputs/first/policy trials=100 randomization=dactyl out=eval.json",
         arguments=("policy",),

@@ -6,13 +6,11 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from policy.curve import simulated_time
-from policy.progress import ADR_ENTROPY, read_progress
+from policy.progress import ADR_ENTROPY, read_progress, thin
 
 COLUMNS = 5
 PANEL = (1.9, 1.25)
 """Width and height of the panel of a parameter [inch]."""
-POINTS = 1000
-"""More rows than that are thinned out; the panels are not wide enough to tell."""
 
 
 def draw_adr_curve(run_dir: Path, image: Path) -> None:
@@ -25,8 +23,7 @@ def draw_adr_curve(run_dir: Path, image: Path) -> None:
     rows = [row for row in read_progress(run_dir) if ADR_ENTROPY in row]
     if not rows:
         raise ValueError(f"{run_dir} has no ADR ranges to draw")
-    # counted from the end, so that the last row is always shown
-    rows = rows[:: -math.ceil(len(rows) / POINTS)][::-1]
+    rows = thin(rows)
     ends = [name for name in rows[-1] if name.startswith("adr/") and name.endswith("/high")]
     names = [name.removeprefix("adr/").removesuffix("/high") for name in ends]
     time, unit = simulated_time(rows)

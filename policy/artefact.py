@@ -163,6 +163,34 @@ def load(directory: Path) -> Artefact:
     return Artefact(actor, policy_contract, action_contract, contract, _check_golden(directory, actor))
 
 
+@dataclass(frozen=True)
+class Restored:
+    """The policy of a training checkpoint: the arguments of ``save``."""
+
+    actor: Actor
+    policy_contract: ObservationContract
+    action_contract: ActionContract
+    network: NetworkConfig
+
+
+def restore(checkpoint: Mapping[str, Any]) -> Restored:
+    """The policy in the content of a training checkpoint, on the CPU.
+
+    Raises:
+        ArtefactError: if it was made by another version of this program, whose networks or contracts differ.
+    """
+    try:
+        policy_contract = ObservationContract(tuple(checkpoint["observation"]["policy"]))
+        action_contract = ActionContract(**{n: checkpoint["action"][n] for n in ActionContract.__dataclass_fields__})
+        network = NetworkConfig(**checkpoint["config"]["network"])
+        actor = _build(network, policy_contract, action_contract, checkpoint["actor"])
+    except (ValueError, TypeError, KeyError, RuntimeError) as error:
+        raise ArtefactError(f"the checkpoint does not fit this program: {error}") from error
+    if checkpoint["action"] != action_contract.describe():
+        raise ArtefactError("the checkpoint was made under another action contract than this program's")
+    return Restored(actor, policy_contract, action_contract, network)
+
+
 def git_hash(root: Path = ROOT) -> str | None:
     """The commit of the source tree ``root``, marked if files differ from it; None if it is no repository."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]

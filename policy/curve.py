@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
@@ -31,7 +32,6 @@ def draw_curve(run_dir: Path, image: Path) -> None:
     if not rows:
         raise ValueError(f"no episode has ended in {run_dir}; there is no curve to draw")
     time, unit = simulated_time(rows)
-    steps_per_unit = (rows[-1]["control_steps"] or 0) / time[-1]
 
     figure = Figure(figsize=(7.0, 5.4), dpi=140, layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
@@ -41,16 +41,21 @@ def draw_curve(run_dir: Path, image: Path) -> None:
     lower.plot(time, [row["episode_reward"] or 0.0 for row in rows], linewidth=1.8, color="tab:green")
     lower.set_ylabel("reward per episode")
     lower.set_xlabel(f"simulated time [{unit}]")
-    lower.set_xlim(left=0.0)
     for axes in (upper, lower):
         axes.grid(alpha=0.3)
+    show_control_steps(upper, time[-1], rows[-1]["control_steps"] or 0)
+    figure.savefig(image)
+
+
+def show_control_steps(axes: Axes, time: float, steps: float) -> None:
+    """Lets a time axis begin at 0, and shows above it the control steps, of which ``steps`` lie at ``time``."""
+    axes.set_xlim(left=0.0)
+    scale = steps / time
 
     def to_steps(time: ArrayLike) -> np.ndarray:
-        return np.asarray(time) * steps_per_unit
+        return np.asarray(time) * scale
 
     def to_time(steps: ArrayLike) -> np.ndarray:
-        return np.asarray(steps) / steps_per_unit
+        return np.asarray(steps) / scale
 
-    above = upper.secondary_xaxis("top", functions=(to_steps, to_time))
-    above.set_xlabel("control steps")
-    figure.savefig(image)
+    axes.secondary_xaxis("top", functions=(to_steps, to_time)).set_xlabel("control steps")

@@ -4,11 +4,13 @@ import statistics
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from policy.bootstrap import mean_interval
 from policy.runtime import PolicyRuntime
 from sim.vector_env import VectorEnv
 
@@ -34,13 +36,21 @@ class Evaluation:
         """Median over the trials."""
         return float(statistics.median(self.successes))
 
+    @property
+    def ci95(self) -> tuple[float, float]:
+        """Bounds of the 95 % confidence interval of the mean, by the bootstrap; equal calls give equal bounds."""
+        return mean_interval(self.successes, np.random.default_rng(0))
+
     def as_json(self, plant: str, randomization: str, goal_law: str, policy: str) -> dict[str, Any]:
         """The evaluation and what was evaluated, as plain data."""
+        low, high = self.ci95
         return {
             "trials": len(self.successes),
             "mean": self.mean,
             "sd": self.sd,
             "median": self.median,
+            "ci95_low": low,
+            "ci95_high": high,
             "successes": list(self.successes),
             "plant": plant,
             "randomization": randomization,
@@ -93,10 +103,12 @@ def table(rows: dict[str, Evaluation]) -> Table:
     """Evaluations by name, as a table for a terminal."""
     result = Table(title="consecutive successes")
     result.add_column("task")
-    for name in ("mean ± sd", "median"):
+    for name in ("mean ± sd", "95 % of the mean", "median"):
         result.add_column(name, justify="right", no_wrap=True)
     result.add_column("trials, best first")
     for name, evaluation in rows.items():
         trials = ", ".join(str(count) for count in sorted(evaluation.successes, reverse=True))
-        result.add_row(name, f"{evaluation.mean:.1f} ± {evaluation.sd:.1f}", f"{evaluation.median:g}", trials)
+        spread = f"{evaluation.mean:.1f} ± {evaluation.sd:.1f}"
+        low, high = evaluation.ci95
+        result.add_row(name, spread, f"{low:.1f} to {high:.1f}", f"{evaluation.median:g}", trials)
     return result

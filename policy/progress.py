@@ -1,5 +1,7 @@
 """The record of a training run: ``progress.jsonl``, one line per update, and the same numbers for TensorBoard."""
 
+import math
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -9,6 +11,8 @@ from torch.utils.tensorboard import SummaryWriter
 Row = dict[str, float | int | None]
 
 FILE = "progress.jsonl"
+POINTS = 500
+"""Rows that a picture, or the record of a shipped policy, needs at most."""
 ADR_ENTROPY = "adr/entropy"
 """In the rows of runs with automatic domain randomization [nats per dimension]."""
 HOURS_PER_YEAR = 8766.0
@@ -26,6 +30,18 @@ def read_progress(run_dir: Path) -> list[Row]:
     return [msgspec.json.decode(line, type=Row) for line in lines[:-1]]
 
 
+def thin(rows: Sequence[Row], points: int = POINTS) -> list[Row]:
+    """Every k-th row, so that at most ``points`` are left; counted from the end, so that the last one always is."""
+    return list(rows[:: -max(1, math.ceil(len(rows) / points))])[::-1]
+
+
+def write_progress(path: Path, rows: Iterable[Row]) -> None:
+    """Writes rows into a file, one per line; the file appears, or is replaced, when it is whole."""
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(b"".join(msgspec.json.encode(row) + b"\n" for row in rows))
+    partial.replace(path)
+
+
 class ProgressWriter:
     """Appends rows; of a resumed run, drops those that lie after the checkpoint first."""
 
@@ -33,9 +49,7 @@ class ProgressWriter:
         """``update``: the update the run goes on from, 0 for a new run."""
         path = run_dir / FILE
         rows = [row for row in read_progress(run_dir) if int(row["update"] or 0) <= update] if path.exists() else []
-        partial = path.with_suffix(".partial")
-        partial.write_bytes(b"".join(msgspec.json.encode(row) + b"\n" for row in rows))
-        partial.replace(path)
+        write_progress(path, rows)
         purge = int(rows[-1]["control_steps"] or 0) + 1 if rows else 0
         self._file = path.open("ab")
         self._board = SummaryWriter(run_dir / "tensorboard", purge_step=purge)

@@ -1,6 +1,6 @@
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -115,6 +115,26 @@ def test_a_verb_gets_its_typed_configuration(tmp_path: Path) -> None:
     assert Path.cwd() == tmp_path
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--log", "a", "--turns", "3", "--motor.gain", "2"],
+        ["--log=a", "--turns=3", "motor.gain=2"],
+        ["--turns", "3", "a", "--randomization", "dactyl"],
+        ["--preset=dactyl", "a", "turns=3"],
+        ["-m", "a", "--turns", "3"],
+        ["--multirun", "--turns", "3", "a"],
+    ],
+)
+def test_a_key_may_be_given_as_a_flag(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(VERBS, "turn", replace(TURN, synonyms={"preset": "randomization"}))
+    assert cli.main(["turn", *arguments]) == 0
+    (config,) = SEEN
+    assert (config.log, config.turns) == ("a", 3)
+    assert config.motor.gain == (2.0 if any("gain" in each for each in arguments) else 1.0)
+    assert config.randomization.name == ("dactyl" if any("dactyl" in each for each in arguments) else "none")
+
+
 def test_a_sweep_runs_every_value() -> None:
     assert cli.main(["turn", "log=a", "turns=1,2,3", "-m"]) == 0
     assert [config.turns for config in SEEN] == [1, 2, 3]
@@ -123,6 +143,10 @@ def test_a_sweep_runs_every_value() -> None:
 def test_hydra_prints_the_configuration(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["turn", "a", "--cfg", "job"]) == 0
     assert "turns: 2" in capsys.readouterr().out
+    assert cli.main(["turn", "--turns=4", "--log", "a", "--cfg=job"]) == 0
+    assert "turns: 4" in capsys.readouterr().out
+    assert cli.main(["train", "--run", "elsewhere", "--cfg", "job"]) == 0  # Hydra has a flag of this name, too
+    assert "run: elsewhere" in capsys.readouterr().out
     assert SEEN == []
 
 
@@ -144,7 +168,13 @@ def test_hydra_prints_the_configuration(capsys: pytest.CaptureFixture[str]) -> N
         (["turn", "a", "motor.gain=-1"], "motor: gain is -1.0; it must be positive"),
         (["turn", "a", "motor.limits=[1,2,3]"], "motor.limits: Expected `array` of length 2, got 3"),
         (["turn", "a", "fail='"], "the value of fail cannot be read"),
-        (["turn", "a", "--turns=3"], "unrecognized arguments: --turns=3 (keys are given without dashes, as key=value)"),
+        (["turn", "a", "--turn=3"], "unknown key 'turn'; did you mean 'turns'?"),
+        (["turn", "a", "--turn", "3"], "unknown key 'turn'; did you mean 'turns'?"),
+        (["turn", "a", "--gain"], "unknown key 'gain'; did you mean 'motor.gain'?"),
+        (["turn", "a", "--turns"], "--turns has no value"),
+        (["turn", "a", "--turns", "--fast=true"], "--turns has no value"),
+        (["turn", "a", "--turns=two"], "turns='two' is not of type int"),
+        (["turn", "a", "-t"], "unrecognized arguments: -t (keys are given as key=value, --key=value or --key value)"),
         (["turn"], "log is missing; give it as log=VALUE"),
         (["doctor", "quick"], "'quick' is not of the form key=value"),
         (["doctor", "out=/nowhere/at/all.json"], "/nowhere/at is not a directory"),

@@ -86,7 +86,8 @@ def test_evaluation_writes_its_json_and_a_video(run: Path, tmp_path: Path):
     assert "mean ± sd" in text
     result = json.loads(out.read_text())
     assert set(result) == {
-        "trials", "mean", "sd", "median", "successes", "plant", "randomization", "goal_law", "policy",
+        "trials", "mean", "sd", "median", "ci95_low", "ci95_high", "successes", "plant", "randomization",
+        "goal_law", "policy",
     }  # fmt: skip
     assert result["trials"] == len(result["successes"]) == 4
     assert (result["plant"], result["randomization"], result["goal_law"]) == ("shadow", "none", "face_up")
@@ -114,7 +115,7 @@ def test_a_deployment_with_a_failure_has_failed(monkeypatch: pytest.MonkeyPatch)
     loop = LoopReport(stopped="killed")
     result = DeployReport("flight.mcap", 0, "the rig fell silent", loop, RecorderReport({}, {}, {}))
     monkeypatch.setattr(deploy, "deploy", lambda job: result)
-    assert deploy.run(deploy.DeployJob(policy="policy")) == 1
+    assert deploy.run(deploy.DeployJob(policy="a/policy")) == 1
 
 
 def test_deployment_leaves_a_log_that_replays_to_the_bit(run: Path, tmp_path: Path):

@@ -70,6 +70,8 @@ def test_json_and_table():
         "mean": 18.8,
         "sd": pytest.approx(17.0802, abs=1e-4),
         "median": 13.0,
+        "ci95_low": D18_BLOCK.ci95[0],
+        "ci95_high": D18_BLOCK.ci95[1],
         "successes": [50, 41, 29, 27, 14, 12, 6, 4, 4, 1],
         "plant": "mujoco",
         "randomization": "dactyl",
@@ -80,6 +82,7 @@ def test_json_and_table():
     Console(file=output, width=120).print(table({"block (state)": D18_BLOCK}))
     assert "block (state)" in output.getvalue()
     assert "18.8 ± 17.1" in output.getvalue()
+    assert "10.2 to 30.3" in output.getvalue()
     assert "50, 41, 29, 27, 14, 12, 6, 4, 4, 1" in output.getvalue()
 
 
