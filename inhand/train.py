@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from inhand import report
-from policy import artefact
+from policy import artefact, parallel
 from policy.adr_curve import draw_adr_curve
 from policy.checkpoint import find
 from policy.curve import draw_curve
@@ -28,7 +28,7 @@ class TrainJob:
     """Go on from the newest checkpoint in the directory of the run."""
 
     physics_threads: int = 0
-    """CPU threads of the physics; 0 for all."""
+    """CPU threads of the physics; 0 for all, or each rank's share."""
 
     task: TaskConfig = field(default_factory=TaskConfig)
     randomization: RandomizationConfig = field(default_factory=RandomizationConfig)
@@ -43,7 +43,14 @@ class TrainJob:
 
 def run(job: TrainJob) -> int:
     """Trains, exports the policy, prints what came of it and, with ``out``, writes it as JSON."""
-    result = run_training(job)
+    with parallel.group():
+        result = run_training(job)
+        if parallel.rank() == 0:
+            _tell(job, result)
+    return 130 if result.interrupted else 0
+
+
+def _tell(job: TrainJob, result: TrainResult) -> None:
     policy = str(Path(job.run) / "policy")
     report.show(
         "training",
@@ -60,15 +67,28 @@ def run(job: TrainJob) -> int:
     if job.out is not None:
         figures = {name: value for name, value in vars(result).items() if name != "actor"}
         report.write_json(job.out, figures | {"policy": policy})
-    return 130 if result.interrupted else 0
 
 
 def run_training(job: TrainJob) -> TrainResult:
-    """Trains and leaves in the directory of the run the policy artefact, the curve and, with ADR, its ranges."""
+    """Trains and leaves in the directory of the run the policy artefact, the curve and, with ADR, its ranges.
+
+    With several ranks, rank 0 leaves them; a run that was started again because one was lost goes on by itself.
+    """
     directory = Path(job.run)
-    _keep_settings(job, directory / "settings.json")
-    env = ReorientEnv(job.task, job.randomization, job.train.num_envs, job.train.seed, job.physics_threads)
+    if job.randomization.learnt() and parallel.size() > 1:
+        raise ValueError(
+            f"randomization {job.randomization.name} adapts its ranges, which every rank would do by itself: "
+            "train it on one rank"
+        )
+    if parallel.restarted() and find(directory / "checkpoints"):
+        job = replace(job, resume=True)
+    if parallel.rank() == 0:
+        _keep_settings(job, directory / "settings.json")
+    seed, threads = parallel.seed(job.train.seed), job.physics_threads or parallel.threads()
+    env = ReorientEnv(job.task, job.randomization, job.train.num_envs, seed, threads)
     result = train(job.train, env, directory, job.resume)
+    if parallel.rank() > 0:
+        return result
     artefact.save(
         directory / "policy",
         result.actor,

@@ -89,6 +89,7 @@ USER_ERRORS = (
     "builtins.OSError",
     "policy.artefact.ArtefactError",
     "policy.checkpoint.CheckpointError",
+    "policy.parallel.RanksDiffer",
     "policy.onnx.ExportError",
     "policy.onnx.ExportUnavailable",
     "policy.runtime.NotFinite",

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 FORMAT = "inhand-checkpoint"
-VERSION = 1
+VERSION = 2
 
 logger = logging.getLogger(__name__)
 

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from policy import parallel
 from policy.experience import Rollout
 
 WINDOW = 200
@@ -23,7 +24,7 @@ class EpisodeStatistics:
         """Per roll-out: episodes ended and the sums of their successes, rewards and steps, (4,) float64."""
 
     def update(self, rollout: Rollout) -> None:
-        """Takes in a roll-out."""
+        """Takes in a roll-out, and those of all other ranks."""
         total = torch.zeros(4, dtype=torch.float64, device=self.reward.device)
         done = rollout.terminated | rollout.truncated
         for t in range(len(done)):
@@ -33,7 +34,7 @@ class EpisodeStatistics:
             total += (ended * done[t]).sum(dim=1, dtype=torch.float64)
             self.reward *= ~done[t]
             self.steps *= ~done[t]
-        self.sums.append(total.cpu())
+        self.sums.append(parallel.total(total).cpu())
         while sum(float(sums[0]) for sums in self.sums[1:]) >= WINDOW:
             self.sums.pop(0)
 

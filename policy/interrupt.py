@@ -12,8 +12,10 @@ class InterruptRequest:
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-    def __init__(self) -> None:
+    def __init__(self, quiet: bool = False) -> None:
+        """``quiet``: says nothing; another process does."""
         self.requested = False
+        self._quiet = quiet
         self._previous: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "InterruptRequest":
@@ -29,7 +31,8 @@ class InterruptRequest:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.requested = True
-        print("stopping after this update; once more to stop at once", file=sys.stderr)
+        if not self._quiet:
+            print("stopping after this update; once more to stop at once", file=sys.stderr)
         self._restore()
 
     def _restore(self) -> None:

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from policy import parallel
+
 EPSILON = 1e-8
 """Added to a variance, so that a quantity that never changed is not blown up without bound."""
 
@@ -33,10 +35,8 @@ class Normalizer(nn.Module):
 
     @torch.no_grad()
     def update(self, values: Tensor) -> None:
-        """Takes in ``values``, (..., size)."""
-        values = values.reshape(-1, self.mean.shape[0]).double()
-        n = values.shape[0]
-        var, mean = torch.var_mean(values, dim=0, correction=0)
+        """Takes in ``values``, (..., size), and those of all other ranks."""
+        n, mean, var = parallel.moments(values.reshape(-1, self.mean.shape[0]))
         total = self.count + n
         delta = mean - self.mean
         merged = (self.var * self.count + var * n + delta.square() * self.count * n / total) / total

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from policy import parallel
 from policy.advantage import generalized_advantage
 from policy.allocator import keep_freed_memory
 from policy.experience import Rollout, Sequences
@@ -104,7 +105,11 @@ class PPO:
         self.optimizer = torch.optim.Adam(groups, eps=1e-5, fused=True)
 
     def update(self, rollout: Rollout) -> dict[str, float]:
-        """Improves both networks; returns the metrics, means over all minibatches of the update."""
+        """Improves both networks; returns the metrics, means over all minibatches of the update and over all ranks.
+
+        With several ranks, each gives the roll-out of its own worlds, all of one size; what comes out is what one rank
+        with all of these worlds would give, but for the order of summation and of the samples.
+        """
         config = self.config
         advantage = generalized_advantage(
             rollout.reward,
@@ -117,7 +122,7 @@ class PPO:
             config.lam,
         )
         returns = advantage + rollout.value
-        unexplained = (returns - rollout.value).var() / returns.var().clamp(min=1e-12)
+        unexplained = _variance(returns - rollout.value) / _variance(returns).clamp(min=1e-12)
         self.critic.normalizer.update(returns.unsqueeze(-1))
         target = self.critic.normalizer(returns.unsqueeze(-1)).squeeze(-1)
         sequences = Sequences.cut(rollout, advantage, target)
@@ -130,7 +135,8 @@ class PPO:
                 self._minibatch(sequences.select(ids), old_parameters.index_select(1, ids))
                 for ids in order.tensor_split(config.minibatches)
             ]
-        means = {name: torch.stack([m[name] for m in metrics]).mean().item() for name in metrics[0]}
+        table = parallel.mean(torch.stack([torch.stack(list(each.values())) for each in metrics]).mean(dim=0))
+        means = dict(zip(metrics[0], table.tolist(), strict=True))
         means["explained_variance"] = 1.0 - unexplained.item()
         means["learning_rate"] = float(self.optimizer.param_groups[0]["lr"])
         return means
@@ -158,7 +164,8 @@ class PPO:
         new = self.actor.distribution(output)
         old = type(new)(old_parameters)
         log_ratio = new.log_prob(batch.action) - old.log_prob(batch.action)
-        advantage = (batch.advantage - batch.advantage.mean()) / (batch.advantage.std() + 1e-8)
+        _, center, variance = parallel.moments(batch.advantage.flatten())
+        advantage = (batch.advantage - center.float()) / (variance.sqrt().float() + 1e-8)
         policy_loss = clipped_loss(log_ratio, advantage, config.clip)
         value_loss = 0.5 * (value - batch.target).square().mean()
         entropy = new.entropy().mean()
@@ -168,13 +175,14 @@ class PPO:
             loss = loss - config.entropy * entropy
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        parallel.average_gradients([*self.actor.parameters(), *self.critic.parameters()])
         actor_norm = nn.utils.clip_grad_norm_(self.actor.parameters(), config.max_grad_norm, error_if_nonfinite=True)
         critic_norm = nn.utils.clip_grad_norm_(self.critic.parameters(), config.max_grad_norm, error_if_nonfinite=True)
         with torch.no_grad():
             kl = old.kl(new).mean()
             clipped = ((log_ratio.exp() - 1.0).abs() > config.clip).float().mean()
         if config.target_kl > 0.0:
-            self._adapt_learning_rate(kl.item())
+            self._adapt_learning_rate(parallel.mean(kl.clone()).item())
         self.optimizer.step()
         return {
             "policy_loss": policy_loss.detach(),
@@ -196,6 +204,10 @@ class PPO:
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.generator.device.type, torch.bfloat16, enabled=self._bf16)
+
+
+def _variance(values: Tensor) -> Tensor:
+    return parallel.moments(values.flatten())[2]
 
 
 def _has_bf16(device: torch.device) -> bool:

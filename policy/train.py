@@ -1,6 +1,7 @@
 """The training loop: roll-outs and updates until the budget is spent, checkpoints on the way, exact resume."""
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from policy import checkpoint
+from policy import checkpoint, parallel
 from policy.checkpoint import CheckpointError
 from policy.curriculum import CurriculumConfig
 from policy.display import TrainDisplay
@@ -70,19 +71,28 @@ def train(
     """
     if env.num_envs != config.num_envs:
         raise ValueError(f"train num_envs is {config.num_envs}, but the simulation has {env.num_envs} worlds")
-    saved = _saved(run_dir / "checkpoints", resume)
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    with parallel.main_first():  # it sets damaged checkpoints aside
+        saved = _saved(run_dir / "checkpoints", resume)
+    if threads := config.threads or parallel.threads():
+        torch.set_num_threads(threads)
     run = _Run(config, env)
     if saved is not None:
         run.load_state_dict(saved)
+    if parallel.rank() > 0:
+        with InterruptRequest(quiet=True) as interrupt:
+            return _loop(run, run_dir, interrupt, lambda row, seconds_left: None)
     run_dir.mkdir(parents=True, exist_ok=True)
     with (
         InterruptRequest() as interrupt,
         ProgressWriter(run_dir, run.updates) as writer,
         TrainDisplay(console) as display,
     ):
-        return _loop(run, run_dir, interrupt, writer, display)
+
+        def tell(row: Row, seconds_left: float) -> None:
+            writer.write(row)
+            display.show(row, seconds_left)
+
+        return _loop(run, run_dir, interrupt, tell)
 
 
 def _saved(directory: Path, resume: bool) -> dict[str, Any] | None:
@@ -96,34 +106,32 @@ def _saved(directory: Path, resume: bool) -> dict[str, Any] | None:
     return checkpoint.load_newest(directory) if resume else None
 
 
-def _loop(
-    run: "_Run", run_dir: Path, interrupt: InterruptRequest, writer: ProgressWriter, display: TrainDisplay
-) -> TrainResult:
+def _loop(run: "_Run", run_dir: Path, interrupt: InterruptRequest, tell: Callable[[Row, float], None]) -> TrainResult:
     config = run.config
     began, elapsed_before, steps_before = time.monotonic(), run.elapsed, run.control_steps
-    saved_at, saved_update = began, -1
+    saved_at, saved_update = run.elapsed, -1
 
     def save() -> None:
         nonlocal saved_at, saved_update
-        checkpoint.save(run_dir / "checkpoints", run.updates, run.state_dict(), config.keep_checkpoints)
-        saved_at, saved_update = time.monotonic(), run.updates
+        state = run.state_dict()
+        if parallel.rank() == 0:
+            checkpoint.save(run_dir / "checkpoints", run.updates, state, config.keep_checkpoints)
+        saved_at, saved_update = run.elapsed, run.updates
 
     if not run.updates:
         save()  # a run that is killed at any moment can be resumed
-    speed = 0.0
-    while run.share() < 1.0 and not interrupt.requested:
+    speed, stop = 0.0, False
+    while run.share() < 1.0 and not stop:
         row = run.update()
-        now = time.monotonic()
-        run.elapsed = elapsed_before + now - began
-        speed = (run.control_steps - steps_before) / (now - began)
+        run.elapsed, stop = parallel.agree(elapsed_before + time.monotonic() - began, interrupt.requested)
+        speed = (run.control_steps - steps_before) / (run.elapsed - elapsed_before)
         row |= {
             "elapsed": run.elapsed,
             "steps_per_second": speed,
             "years_per_hour": _years(speed * 3600.0, run.period),
         }
-        writer.write(row)
-        display.show(row, run.seconds_left(speed))
-        if now - saved_at >= 60.0 * config.checkpoint_minutes:
+        tell(row, run.seconds_left(speed))
+        if run.elapsed - saved_at >= 60.0 * config.checkpoint_minutes:
             save()
     if saved_update != run.updates:
         save()
@@ -159,7 +167,7 @@ class _Run:
         device = observation.policy.device
         self.actor.to(device)
         self.critic.to(device)
-        self.generator = torch.Generator(device).manual_seed(config.seed + 1)
+        self.generator = torch.Generator(device).manual_seed(parallel.seed(config.seed + 1))
         self.collector = Collector(env, observation, self.actor, self.critic, config.ppo.chunk, self.generator)
         self.ppo = PPO(self.actor, self.critic, config.ppo, self.generator)
         self.episodes = EpisodeStatistics(config.num_envs, device)
@@ -181,7 +189,7 @@ class _Run:
         self.critic.trunk.normalizer.update(rollout.critic)
         self.episodes.update(rollout)
         self.updates += 1
-        self.control_steps += self.config.horizon * self.config.num_envs
+        self.control_steps += self.config.horizon * self.config.num_envs * parallel.size()
         return {
             "update": self.updates,
             "control_steps": self.control_steps,
@@ -209,6 +217,36 @@ class _Run:
         return max(0.0, min(by_steps, by_time))
 
     def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint holds; on rank 0, the others only give their parts.
+
+        Raises:
+            RanksDiffer: if the networks of the ranks have drifted apart.
+        """
+        learnt = {
+            "actor": dict(self.actor.state_dict()),
+            "critic": dict(self.critic.state_dict()),
+            "optimizer": self.ppo.optimizer.state_dict(),
+        }
+        parallel.require_equal(learnt)
+        return (
+            self._settings()
+            | learnt
+            | {
+                "ranks": parallel.gather(
+                    {
+                        "collector": self.collector.state_dict(),
+                        "generator": self.generator.get_state(),
+                        "episodes": self.episodes.state_dict(),
+                    }
+                ),
+                "updates": self.updates,
+                "control_steps": self.control_steps,
+                "elapsed": self.elapsed,
+            }
+        )
+
+    def _settings(self) -> dict[str, Any]:
+        """What must be the same when a run is resumed."""
         return {
             "config": asdict(self.config),
             "observation": {
@@ -216,27 +254,24 @@ class _Run:
                 "critic": list(self.env.critic_contract.names),
             },
             "action": self.env.action_contract.describe(),
-            "actor": dict(self.actor.state_dict()),
-            "critic": dict(self.critic.state_dict()),
-            "optimizer": self.ppo.optimizer.state_dict(),
-            "collector": self.collector.state_dict(),
-            "generator": self.generator.get_state(),
-            "episodes": self.episodes.state_dict(),
-            "updates": self.updates,
-            "control_steps": self.control_steps,
-            "elapsed": self.elapsed,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        present = self.state_dict()
+        present = self._settings()
         for part in ("config", "observation", "action"):
             _require_same(part, state[part], present[part])
+        if len(state["ranks"]) != parallel.size():
+            raise CheckpointError(
+                f"the checkpoint is of a run of {len(state['ranks'])} ranks, this one has {parallel.size()}; "
+                "resume with as many"
+            )
         self.actor.load_state_dict(state["actor"])
         self.critic.load_state_dict(state["critic"])
         self.ppo.optimizer.load_state_dict(state["optimizer"])
-        self.collector.load_state_dict(state["collector"])
-        self.generator.set_state(state["generator"])
-        self.episodes.load_state_dict(state["episodes"])
+        own = state["ranks"][parallel.rank()]
+        self.collector.load_state_dict(own["collector"])
+        self.generator.set_state(own["generator"])
+        self.episodes.load_state_dict(own["episodes"])
         self.updates = state["updates"]
         self.control_steps = state["control_steps"]
         self.elapsed = state["elapsed"]

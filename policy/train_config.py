@@ -22,7 +22,7 @@ class TrainConfig:
     """Of the weights, the exploration and the order of the samples; the simulation has its own."""
 
     num_envs: int = 256
-    """Worlds stepped together."""
+    """Worlds stepped together, by each rank (``docs/distributed.md``)."""
 
     horizon: int = 40
     """Control steps of a roll-out, a multiple of ``ppo.chunk``."""
@@ -41,7 +41,7 @@ class TrainConfig:
     """Older ones are deleted."""
 
     threads: int = 0
-    """CPU threads of the networks; 0 for torch's own choice."""
+    """CPU threads of the networks; 0 for torch's own choice, or each rank's share of the cores."""
 
     network: NetworkConfig = field(default_factory=NetworkConfig)
     ppo: PPOConfig = field(default_factory=PPOConfig)

@@ -1,0 +1,169 @@
+"""Synchronous data parallelism: every rank simulates and learns, and all take the same steps (D18 §4.3, Rapid).
+
+Ranks are the processes that ``torchrun`` starts, on one machine or many. They share nothing but what goes through here,
+on ``torch.distributed``: gradients and statistics. In a process that ``torchrun`` did not start there is one rank, and
+everything here costs nothing and changes nothing.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+PATIENCE = timedelta(minutes=10)
+"""How long a rank waits for the others in one exchange; a simulation that is slower than the rest must fit in."""
+
+
+class RanksDiffer(RuntimeError):
+    """The ranks of a run, which must hold the same networks, do not."""
+
+
+@contextmanager
+def group() -> Iterator[None]:
+    """Joins the other processes that ``torchrun`` has started, if it has, and leaves them at the end."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
+        yield
+        return
+    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def size() -> int:
+    """Number of ranks."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """Which rank this process is, from 0."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def local_size() -> int:
+    """Number of ranks on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if dist.is_initialized() else 1
+
+
+def threads() -> int:
+    """CPU threads for this rank: its share of the cores that may be used; 0, a library's own choice, if it is alone."""
+    return max(1, len(os.sched_getaffinity(0)) // local_size()) if size() > 1 else 0
+
+
+def restarted() -> bool:
+    """Whether ``torchrun`` or SLURM has started this run again, after a rank or a machine was lost."""
+    return any(int(os.environ.get(f"{launcher}_RESTART_COUNT", "0")) > 0 for launcher in ("TORCHELASTIC", "SLURM"))
+
+
+def seed(of_run: int) -> int:
+    """This rank's seed for what ranks must draw differently; rank 0 has that of the run."""
+    return of_run if rank() == 0 else int(np.random.SeedSequence([of_run, rank()]).generate_state(1)[0])
+
+
+def total(values: Tensor) -> Tensor:
+    """The sum over all ranks, in place."""
+    if size() > 1:
+        dist.all_reduce(values)
+    return values
+
+
+def mean(values: Tensor) -> Tensor:
+    """The mean over all ranks, in place."""
+    return total(values).div_(size()) if size() > 1 else values
+
+
+def moments(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Count, mean and variance (of the population) of the rows of ``values``, (m, k), of all ranks; float64."""
+    values = values.double()
+    var, average = torch.var_mean(values, dim=0, correction=0)
+    count = torch.tensor(float(len(values)), dtype=torch.float64, device=values.device)
+    if size() == 1:
+        return count, average, var
+    counts = total(count.clone())
+    everywhere = total(average * count) / counts
+    return counts, everywhere, total(count * (var + (average - everywhere).square())) / counts
+
+
+def average_gradients(parameters: Sequence[nn.Parameter]) -> None:
+    """Replaces every gradient by its mean over all ranks, in one exchange."""
+    if size() == 1:
+        return
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    flat = mean(torch.cat([gradient.flatten() for gradient in gradients]))
+    for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(part.view_as(gradient))
+
+
+def agree(seconds: float, stop: bool) -> tuple[float, bool]:
+    """Rank 0's clock, and whether any rank wants to stop: what all ranks decide alike from."""
+    if size() == 1:
+        return seconds, stop
+    said = total(torch.tensor([seconds if rank() == 0 else 0.0, float(stop)], dtype=torch.float64))
+    return float(said[0]), bool(said[1])
+
+
+def gather(part: Any) -> list[Any]:
+    """The ranks' parts, in their order, on rank 0; on all others nothing."""
+    if size() == 1:
+        return [part]
+    parts: list[Any] | None = [None] * size() if rank() == 0 else None
+    dist.gather_object(part, parts)
+    return parts or []
+
+
+@contextmanager
+def main_first() -> Iterator[None]:
+    """Lets rank 0 go through a block before all others."""
+    if rank() > 0:
+        dist.barrier()
+    yield
+    if rank() == 0 and size() > 1:
+        dist.barrier()
+
+
+def require_equal(content: Mapping[str, Any]) -> None:
+    """Compares nested tensors and numbers of all ranks by their hash.
+
+    Raises:
+        RanksDiffer: naming the ranks whose content is not rank 0's.
+    """
+    if size() == 1:
+        return
+    digests: list[str] = [""] * size()
+    dist.all_gather_object(digests, digest(content))
+    if others := [number for number, each in enumerate(digests) if each != digests[0]]:
+        raise RanksDiffer(
+            f"the networks of ranks {others} are no longer those of rank 0; ranks must run the same software on the "
+            "same kind of processor; resume from the last checkpoint"
+        )
+
+
+def digest(content: Any) -> str:
+    """A hash of nested mappings, sequences, tensors and plain values, equal only where all of it is, bit for bit."""
+    hashed = hashlib.sha256()
+
+    def feed(value: Any) -> None:
+        if isinstance(value, Mapping):
+            for key in sorted(value, key=str):
+                hashed.update(f"{key}:".encode())
+                feed(value[key])
+        elif isinstance(value, list | tuple):
+            hashed.update(f"{len(value)}[".encode())
+            for item in value:
+                feed(item)
+        elif isinstance(value, Tensor):
+            hashed.update(f"{value.dtype}{tuple(value.shape)}".encode())
+            hashed.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        else:
+            hashed.update(repr(value).encode())
+
+    feed(content)
+    return hashed.hexdigest()
