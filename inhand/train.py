@@ -27,6 +27,10 @@ class TrainJob:
     resume: bool = False
     """Go on from the newest checkpoint in the directory of the run."""
 
+    init: str | None = None
+    """Directory of another run, whose networks this one begins with: the same network, observations and actions; task,
+    randomization and learning may differ."""
+
     physics_threads: int = 0
     """CPU threads of the physics; 0 for all, or each rank's share."""
 
@@ -86,7 +90,7 @@ def run_training(job: TrainJob) -> TrainResult:
         _keep_settings(job, directory / "settings.json")
     seed, threads = parallel.seed(job.train.seed), job.physics_threads or parallel.threads()
     env = ReorientEnv(job.task, job.randomization, job.train.num_envs, seed, threads)
-    result = train(job.train, env, directory, job.resume)
+    result = train(job.train, env, directory, job.resume, init=None if job.init is None else Path(job.init))
     if parallel.rank() > 0:
         return result
     artefact.save(

@@ -40,8 +40,9 @@ class Actor(nn.Module):
         self.actuators, self.bins, self.min_sigma = actuators, bins, config.min_sigma
         self.trunk = Trunk(inputs, config, config.memory, generator)
         self.head = nn.Linear(config.lstm, self.output_shape[0] * actuators)
-        # nearly equal logits, means near zero: exploration starts uniform over the bins, or wide and in the middle
+        # hardly a say of the observation: exploration starts the same everywhere
         initialize(self.head, 0.01, generator)
+        self.head.bias.data.view(self.output_shape).copy_(self._first_output(config.action_std))
 
     @property
     def output_shape(self) -> tuple[int, int]:
@@ -66,6 +67,14 @@ class Actor(nn.Module):
         if self.bins:
             return MultiCategorical.from_output(output)
         return Gaussian.from_output(output, self.min_sigma)
+
+    def _first_output(self, std: float) -> Tensor:
+        """The output of a distribution about zero with this standard deviation [unit actions], (k, 1)."""
+        if self.bins:
+            return (-0.5 * (torch.linspace(-1.0, 1.0, self.bins) / std).square()).unsqueeze(1)
+        # the floor is added to what softplus makes
+        above = torch.tensor(max(std - self.min_sigma, 1e-3))
+        return torch.stack((torch.tensor(0.0), above.expm1().log())).unsqueeze(1)
 
     def _output(self, features: Tensor) -> Tensor:
         return self.head(features).unflatten(-1, self.output_shape)

@@ -27,12 +27,16 @@ class NetworkConfig:
     critic_memory: bool = True
     """The same for the critic."""
 
+    action_std: float = 0.3
+    """Standard deviation of the first actions [unit actions] about zero. Classes that are all as probable have 0.63, at
+    which a hand throws the block away before it learns anything (``docs/training.md``)."""
+
     min_sigma: float = 0.2
     """Continuous actions only: the standard deviation never falls below this [unit actions] (rl_games' mjlab recipe),
     so that exploration goes on and no probability ratio explodes."""
 
     def __post_init__(self) -> None:
-        for name in ("hidden", "lstm", "min_sigma"):
+        for name in ("hidden", "lstm", "action_std", "min_sigma"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"network {name} is {getattr(self, name)}; it must be positive")
         if self.embedding < 0:

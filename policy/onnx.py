@@ -21,7 +21,6 @@ from torch import Tensor, nn
 
 from policy import artefact
 from policy.artefact import Artefact
-from policy.distribution import MultiCategorical
 from policy.network import Actor
 from policy.onnx_metadata import INPUTS, OUTPUTS, USE, describe_action_path
 from robot.action import ActionContract
@@ -83,11 +82,11 @@ class _Step(nn.Module):
 
     def forward(self, observation: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         output, state = self.actor.step(observation, state)
-        return _most_probable(output, self.contract), output, state
+        return _most_probable(self.actor, output, self.contract), output, state
 
 
-def _most_probable(output: Tensor, contract: ActionContract) -> Tensor:
-    return contract.from_bins(MultiCategorical(output).mode())
+def _most_probable(actor: Actor, output: Tensor, contract: ActionContract) -> Tensor:
+    return contract.unit(actor.distribution(output).mode())
 
 
 def to_onnx(policy: Artefact) -> "ModelProto":
@@ -178,12 +177,12 @@ def check(model: bytes, directory: Path, policy: Artefact) -> float:
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     worst = 0.0
     with np.load(directory / artefact.GOLDEN, allow_pickle=False) as golden:
-        states, outputs = golden["state"], golden["logits"]
+        states, outputs = golden["state"], golden["output"]
         for step, observation in enumerate(golden["observation"]):
             feed = {"observation": observation, "state": states[step]}
             action, output, state = map(np.asarray, session.run(list(OUTPUTS), feed))
             # the action against the model's own distribution: between equally probable bins, rounding may choose
-            expected = _most_probable(torch.from_numpy(output), policy.action_contract).numpy()
+            expected = _most_probable(policy.actor, torch.from_numpy(output), policy.action_contract).numpy()
             for name, got, wanted in (
                 ("distribution", output, outputs[step]),
                 ("next_state", state, states[step + 1]),

@@ -51,7 +51,12 @@ class TrainResult:
 
 
 def train(
-    config: TrainConfig, env: VectorEnv, run_dir: Path, resume: bool = False, console: Console | None = None
+    config: TrainConfig,
+    env: VectorEnv,
+    run_dir: Path,
+    resume: bool = False,
+    console: Console | None = None,
+    init: Path | None = None,
 ) -> TrainResult:
     """Trains in ``env`` and leaves checkpoints, ``progress.jsonl`` and TensorBoard files in ``run_dir``.
 
@@ -63,6 +68,8 @@ def train(
         run_dir: directory of the run.
         resume: go on from the newest checkpoint in ``run_dir`` that is whole.
         console: where the progress is shown.
+        init: directory of another run, whose networks and optimizer a new run begins with; of that run's settings those
+            of the networks, observations and actions must be the same.
 
     Raises:
         ValueError: if ``env`` does not fit ``config``.
@@ -78,6 +85,8 @@ def train(
     run = _Run(config, env)
     if saved is not None:
         run.load_state_dict(saved)
+    elif init is not None:
+        run.begin_with(_newest(init / "checkpoints"))
     if parallel.rank() > 0:
         with InterruptRequest(quiet=True) as interrupt:
             return _loop(run, run_dir, interrupt, lambda row, seconds_left: None)
@@ -104,6 +113,13 @@ def _saved(directory: Path, resume: bool) -> dict[str, Any] | None:
             f"{directory} already holds checkpoints of a run; resume it, or give the new run another directory"
         )
     return checkpoint.load_newest(directory) if resume else None
+
+
+def _newest(directory: Path) -> dict[str, Any]:
+    paths = checkpoint.find(directory)
+    if not paths:
+        raise CheckpointError(f"nothing to begin with: no checkpoint in {directory}")
+    return checkpoint.load(paths[-1])
 
 
 def _loop(run: "_Run", run_dir: Path, interrupt: InterruptRequest, tell: Callable[[Row, float], None]) -> TrainResult:
@@ -255,6 +271,16 @@ class _Run:
             },
             "action": self.env.action_contract.describe(),
         }
+
+    def begin_with(self, other: dict[str, Any]) -> None:
+        """Takes over what another run has learnt."""
+        present = self._settings()
+        for part in ("observation", "action"):
+            _require_same(part, other[part], present[part])
+        _require_same("config.network", other["config"]["network"], present["config"]["network"])
+        self.actor.load_state_dict(other["actor"])
+        self.critic.load_state_dict(other["critic"])
+        self.ppo.optimizer.load_state_dict(other["optimizer"])
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         present = self._settings()

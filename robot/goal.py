@@ -41,8 +41,8 @@ class GoalConfig:
     """A goal is reached when the rotation still to go is below this angle [rad] (D18 C.1)."""
 
     near: float = 0.0
-    """Share of the goals that are the nearest of eight drawn: short turns, which a beginner reaches now and then. A task
-    in its own right only with 0; a curriculum begins with more."""
+    """Share of the goals that are the nearest of eight drawn: short turns, which a beginner reaches now and then. A
+    curriculum begins with more; with 0 the goals follow the law."""
 
     max_successes: int = 50
     """The episode ends with this many goals reached (D18 C.1)."""

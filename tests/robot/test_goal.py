@@ -146,5 +146,5 @@ def test_near_goals_are_the_nearest_of_eight(law: str):
 
 
 def test_a_share_of_near_goals_beyond_one_is_refused():
-    with pytest.raises(ValueError, match="goal near is 1.5"):
+    with pytest.raises(ValueError, match="goal near"):
         GoalConfig(near=1.5)
