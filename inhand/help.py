@@ -14,8 +14,8 @@ inhand turns a block in a Shadow hand: train in randomized simulation, deploy to
 """
 FLAGS = """\
 `--key=value` and `--key value` mean key=value. Hydra's own flags work too: `--cfg job` prints the configuration and
-stops, `-m key=1,2` sweeps over values, `--hydra-help` tells the rest. HYDRA_FULL_ERROR=1 shows where an error came
-from."""
+stops, `-m key=1,2` sweeps over values, `--hydra-help` tells the rest. HYDRA_FULL_ERROR=1 shows where an error
+came from."""
 
 
 def overview(verbs: Mapping[str, Verb]) -> str:
