@@ -9,13 +9,13 @@ DEFAULT = "default"
 """A link to the best of them."""
 
 
-def names(shipped: Path = SHIPPED) -> list[str]:
-    """Names of the shipped policies; none where inhand was installed without its source tree."""
-    return sorted(path.parent.name for path in shipped.glob(f"*/{CONTRACT}"))
+def names(shipped: Path | None = None) -> list[str]:
+    """Names of the policies in ``shipped``, by default ``SHIPPED``; none where inhand has no source tree."""
+    return sorted(path.parent.name for path in (shipped or SHIPPED).glob(f"*/{CONTRACT}"))
 
 
-def locate(policy: str, shipped: Path = SHIPPED) -> Path:
-    """The directory of a policy: a path or, where a single word is no directory, the shipped policy of this name.
+def locate(policy: str, shipped: Path | None = None) -> Path:
+    """The directory of a policy: a path or, of a single word that is no directory, the policy of this name that ships.
 
     Raises:
         ArtefactError: if there is neither.
@@ -24,6 +24,6 @@ def locate(policy: str, shipped: Path = SHIPPED) -> Path:
         return Path(policy)
     known = names(shipped)
     if policy in known:
-        return (shipped / policy).resolve()  # a log shall name the policy, not the link to it
+        return ((shipped or SHIPPED) / policy).resolve()  # a log shall name the policy, not the link to it
     there = ", ".join(known) or "none; they come with a clone of the repository, not with a wheel"
     raise ArtefactError(f"no policy {policy}: there is no such directory, and shipped policies are: {there}")

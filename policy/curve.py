@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 from numpy.typing import ArrayLike
 
 from policy.progress import HOURS_PER_YEAR, Row, read_progress
@@ -58,4 +59,6 @@ def show_control_steps(axes: Axes, time: float, steps: float) -> None:
     def to_time(steps: ArrayLike) -> np.ndarray:
         return np.asarray(steps) / scale
 
-    axes.secondary_xaxis("top", functions=(to_steps, to_time)).set_xlabel("control steps")
+    above = axes.secondary_xaxis("top", functions=(to_steps, to_time))
+    above.set_xlabel("control steps")
+    above.xaxis.set_major_formatter(EngFormatter(sep=" "))

@@ -111,6 +111,7 @@ class _Follower:
         return self._ended[update]
 
     def score(self, content: dict[str, Any]) -> None:
+        self._console.print(f"update {content['updates']}, {content['control_steps']:,} control steps")
         policy = restore(content)
         evaluation = self._play(PolicyRuntime(policy.actor, policy.policy_contract, policy.action_contract))
         low, high = evaluation.ci95

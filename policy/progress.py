@@ -1,6 +1,5 @@
 """The record of a training run: ``progress.jsonl``, one line per update, and the same numbers for TensorBoard."""
 
-import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -31,8 +30,10 @@ def read_progress(run_dir: Path) -> list[Row]:
 
 
 def thin(rows: Sequence[Row], points: int = POINTS) -> list[Row]:
-    """Every k-th row, so that at most ``points`` are left; counted from the end, so that the last one always is."""
-    return list(rows[:: -max(1, math.ceil(len(rows) / points))])[::-1]
+    """At most ``points`` (2 or more) of the rows, evenly spread; the first and the last always are among them."""
+    if len(rows) <= points:
+        return list(rows)
+    return [rows[round(index * (len(rows) - 1) / (points - 1))] for index in range(points)]
 
 
 def write_progress(path: Path, rows: Iterable[Row]) -> None:

@@ -94,6 +94,51 @@ def test_evaluation_writes_its_json_and_a_video(run: Path, tmp_path: Path):
     assert _frames(video) > 5
 
 
+def test_a_follower_scores_checkpoints_until_it_is_told_to_stop(run: Path, tmp_path: Path):
+    checkpoints = tmp_path / "run" / "checkpoints"
+    command = [sys.executable, "-m", "inhand.cli", "eval", "--follow", str(tmp_path / "run"), "--trials=2"]
+    command += ["--goal.time_limit", "1", "--physics_threads", "1"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    whole = sorted((run / "checkpoints").glob("*.pt"))
+    assert len(whole) > 1
+    evaluations = tmp_path / "run" / "evaluations.jsonl"
+    checkpoints.mkdir(parents=True)
+    for count, path in enumerate(whole[:-1], start=1):  # without the last, the run has not ended
+        (checkpoints / path.name).symlink_to(path)
+        deadline = time.monotonic() + 120
+        while not evaluations.exists() or len(evaluations.read_text().splitlines()) < count:
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    text = process.communicate(timeout=60)[0]
+    assert process.returncode == 0 and "told to stop" in text and "95 % of the mean" in text
+    settings = json.loads(evaluations.read_text().splitlines()[0])["settings"]
+    assert (settings["trials"], settings["plant"], settings["randomization"]) == (2, "shadow", "none")
+
+    (checkpoints / whole[-1].name).symlink_to(whole[-1])
+    text = inhand("eval", f"follow={tmp_path / 'run'}", "trials=2", "goal.time_limit=1")
+    assert "the run has ended" in text
+    updates = [json.loads(line)["update"] for line in evaluations.read_text().splitlines()]
+    assert updates == [int(path.stem) for path in whole]
+    inhand("eval", str(tmp_path / "run" / "best"), "trials=1", "goal.time_limit=1")
+    message = inhand("eval", f"follow={tmp_path / 'run'}", "trials=3", "goal.time_limit=1", status=1)
+    assert "holds scores with trials = 2, this asks for 3" in message and len(message.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "one of policy=DIRECTORY, or NAME, and follow=RUN is needed"),
+        (["policy", "follow=run"], "and not both"),
+        (["follow=run", "out=eval.json"], "there is no out and no video"),
+        (["follow=run", "follow_idle=-1"], "follow_idle is -1.0 minutes"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_said_at_once(arguments: list[str], said: str):
+    message = inhand("eval", *arguments, status=2)
+    assert said in message and len(message.strip().splitlines()) == 1
+
+
 def test_evaluation_runs_on_a_hand_that_others_wrote(run: Path, tmp_path: Path):
     out = tmp_path / "eval.json"
     inhand("eval", str(run / "policy"), "plant=gymnasium_robotics", "trials=2", "goal.time_limit=1", f"out={out}")
