@@ -54,7 +54,7 @@ VERBS = {
         arguments=("log",),
     ),
     "export": Verb(
-        help="write a policy as one ONNX file, with its contract inside, for runtimes that know nothing of torch",
+        help="write a policy as one ONNX file, its contract inside, for foreign runtimes",
         function="inhand.export:run",
         example="inhand export outputs/first/policy out=policy.onnx",
         arguments=("policy",),

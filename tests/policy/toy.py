@@ -13,6 +13,14 @@ POLICY = ObservationContract(("object_pos",))
 CRITIC = ObservationContract(("object_pos", "object_linvel"))
 
 
+class OneAction(ActionContract):
+    """Of a hand with a single actuator."""
+
+    @property
+    def size(self) -> int:
+        return 1
+
+
 class ToyEnv:
     """Push a point to the origin: three actuators move it, noise pushes it; it may leave or run out of time."""
 
@@ -81,15 +89,17 @@ class GaussianEnv(ToyEnv):
 class CueEnv(ToyEnv):
     """A sign is shown in an episode's first observation only; the last action of the episode must repeat it.
 
-    Episodes last 4 to 7 steps; the time left is seen, so that only the sign has to be remembered.
+    Episodes last 4 to 12 steps; the time left is seen, so that only the sign has to be remembered. What is seen at the
+    last step is the same whatever the sign was, which is drawn evenly: without memory, every answer is right in one of
+    two episodes.
     """
 
-    action_contract = ActionContract(bins=2)
+    action_contract = OneAction(bins=2)
 
     def _reset(self, which: Tensor) -> None:
         n = self.num_envs
         cue = 2.0 * torch.randint(2, (n,), generator=self.generator) - 1.0
-        length = torch.randint(4, 8, (n,), generator=self.generator)
+        length = torch.randint(4, 13, (n,), generator=self.generator)
         self.vel[:, 0] = torch.where(which, cue, self.vel[:, 0])
         self.time = torch.where(which, length, self.time)
         self.pos = torch.stack((self.vel[:, 0] * which, self.time.float(), torch.zeros(n)), dim=1)
