@@ -74,3 +74,11 @@ def test_an_environment_is_made_once_and_again_when_its_interpreter_is_gone(tmp_
     python.unlink()
     assert installed(requirements, home).exists()
     assert (home / "pyvenv.cfg").stat().st_mtime_ns > made
+
+
+def test_what_cannot_be_installed_is_an_error_that_names_it_and_tried_again(tmp_path):
+    requirements = tmp_path / "peer.txt"
+    requirements.write_text(f"{tmp_path}/no-such-package\n")
+    for _ in range(2):
+        with pytest.raises(PeerError, match=r"no-such-package could not be installed .*; peers=false leaves peers out"):
+            installed(requirements, tmp_path / "home")
