@@ -55,8 +55,8 @@ class Model(RNNModel):
 
     def __init__(self, *arguments: Any, rnn_hidden_dim: int, hidden_dims: list[int], **settings: Any) -> None:
         super().__init__(*arguments, rnn_hidden_dim=rnn_hidden_dim, hidden_dims=hidden_dims, **settings)
-        *_, head = self.mlp.children()
         (width,) = hidden_dims
+        head: Any = list(self.mlp.children())[-1]
         self.embed = nn.Sequential(nn.Linear(self.obs_dim, width), nn.ReLU())
         self.rnn = RNN(width, rnn_hidden_dim)
         self.mlp = nn.Linear(rnn_hidden_dim, head.out_features)

@@ -88,7 +88,7 @@ class Contestant:
         with np.load(recording) as arrays:
             env = Replay(dict(arrays), actuators, bins)
         self.amount = horizon * env.num_envs
-        self._model = RecurrentPPO(
+        self._model = RecurrentPPO(  # pyright: ignore[reportCallIssue]: it takes this file for the package
             "MlpLstmPolicy",
             env,
             learning_rate=ppo["learning_rate"],
