@@ -1,4 +1,4 @@
-"""Other simulators of a hand and a block, each in an environment of its own, driven side by side with ours."""
+"""Other simulators and other learners, each in an environment of its own, driven side by side with ours."""
 
 import contextlib
 import fcntl
@@ -9,10 +9,10 @@ import subprocess
 import sys
 import venv
 from pathlib import Path
+from typing import Any
 
 from inhand import report
 
-PEERS = ("gymnasium_robotics", "envpool")
 SCRIPTS = Path(__file__).parent / "peers"
 HOME = Path("outputs/peers")
 """Where their Python environments are made, once."""
@@ -26,32 +26,34 @@ class PeerError(OSError):
 
 
 class Peer:
-    """One peer: the ``Simulator`` of a script, in a process of its own."""
+    """One peer: the ``Contestant`` of a script, in a process of its own."""
 
-    def __init__(self, script: Path, threads: int, python: Path) -> None:
-        """Starts it on ``threads`` threads or cores, under the interpreter ``python``, and waits until it is ready.
+    def __init__(self, script: Path, python: Path, **arguments: Any) -> None:
+        """Starts it under the interpreter ``python`` and waits until it is ready.
+
+        Args:
+            script: what defines the contestant.
+            python: the interpreter.
+            arguments: the contestant's, that JSON can hold.
 
         Raises:
             PeerError: if it cannot be started.
         """
         self.name = script.stem
-        command = [python, "-P", SCRIPTS / "serve.py", script, str(threads)]
+        command = [python, "-P", SCRIPTS / "serve.py", script, json.dumps(arguments)]
         # in a session of its own, so that what it starts itself can be ended with it, and Ctrl-C is ours alone
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
         )
         try:
-            facts = json.loads(self._answer())
+            self.facts: dict[str, float] = json.loads(self._answer())
+            """What it tells of itself."""
         except BaseException:
             self._kill()
             raise
-        self.substep: float = facts["substep"]
-        """Its sub-step [s]."""
-        self.worlds: int = facts["worlds"]
-        """How many worlds it steps together."""
 
     def run(self, seconds: float) -> float:
-        """Runs for about so long and returns the seconds that it simulated per second.
+        """Runs for about so long, one step at least, and returns how much it did per second: see ``serve.py``.
 
         Raises:
             PeerError: if it has stopped.
@@ -83,14 +85,14 @@ class Peer:
         return line
 
 
-def start(name: str, threads: int) -> Peer:
-    """Starts a peer of ``PEERS``, and installs it first if that was not done before.
+def start(name: str, **arguments: Any) -> Peer:
+    """Starts the peer of that name, with its contestant's arguments, and installs it first if that was not done before.
 
     Raises:
         PeerError: if it cannot be installed or started.
     """
     script = SCRIPTS / f"{name}.py"
-    return Peer(script, threads, installed(script.with_suffix(".txt"), (HOME / name).absolute()))
+    return Peer(script, installed(script.with_suffix(".txt"), (HOME / name).absolute()), **arguments)
 
 
 def installed(requirements: Path, home: Path) -> Path:

@@ -1,7 +1,7 @@
-"""Policy speed: inference for one hand on one core, and the rate at which an update learns."""
+"""Policy speed: inference for one hand, learning beside other libraries, and the share of learning in training."""
 
-import statistics
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -9,99 +9,61 @@ import numpy as np
 import torch
 from omegaconf import OmegaConf
 
+from benchmarks.contest import learning
+from benchmarks.load import Load
+from benchmarks.shares import shares
+from benchmarks.threads import torch_threads
 from inhand.config import CONF
-from policy.experience import Rollout
-from policy.network import Actor, Critic, NetworkConfig
-from policy.ppo import PPO, PPOConfig
+from policy.network import Actor
+from policy.network_config import NetworkConfig
 from policy.runtime import PolicyRuntime
+from policy.train_config import TrainConfig
 from robot.observation import ObservationContract
 
 if TYPE_CHECKING:
     from inhand.bench import BenchJob
 
-WORLDS, HORIZON = 256, 40
-"""A roll-out's size, that of ``TrainConfig``."""
+WARM_UP = 20
+"""Inferences that are left out."""
 
 
 def measure(job: "BenchJob") -> dict[str, float]:
-    """Latency [ms] of one inference, for both network presets; samples an update learns per second, for the small one.
+    """All figures of the suite.
 
-    A sample is a control step of one world; an update learns it ``PPOConfig.epochs`` times.
+    ``inference_…_ms``: one hand, ``PolicyRuntime.act`` on one thread, with the network ``dactyl``, or ``small``.
+    ``learn_share`` and its siblings: see ``benchmarks/shares.py``; all others: see ``benchmarks/contest.py``. These two
+    use the network ``small``, the settings of ``inhand train`` and all cores.
+
+    Raises:
+        PeerError: if a library to compare with cannot be installed or stops.
     """
-    figures: dict[str, float] = {}
-    for name in ("small", "dactyl"):
-        milliseconds = _latencies(job, _preset(name), job.seconds / 3)
-        figures[f"{name}_inference_p50_ms"] = float(np.percentile(milliseconds, 50))
-        figures[f"{name}_inference_p99_ms"] = float(np.percentile(milliseconds, 99))
-    seconds = statistics.median(_updates(job, _preset("small"), job.seconds / 3))
-    figures["update_samples_per_s"] = WORLDS * HORIZON / seconds
-    return figures
+    load = Load.now()
+    threads = job.threads or torch.get_num_threads()
+    config = TrainConfig(network=_preset("small"))
+    config = replace(config, num_envs=job.num_envs or config.num_envs)
+    with torch_threads(threads):
+        contest = learning(job, config, threads)
+        share = shares(job, config)
+    with torch_threads(1):
+        inference = _latencies(job, "dactyl") | {f"small_{name}": v for name, v in _latencies(job, "small").items()}
+    return contest | share | inference | {"threads": threads, "worlds": config.num_envs} | load.figures()
 
 
 def _preset(name: str) -> NetworkConfig:
     return msgspec.convert(OmegaConf.to_container(OmegaConf.load(CONF / "network" / f"{name}.yaml")), NetworkConfig)
 
 
-def _latencies(job: "BenchJob", network: NetworkConfig, seconds: float) -> list[float]:
-    """Milliseconds of every inference, on one thread, the first few left out."""
+def _latencies(job: "BenchJob", network: str) -> dict[str, float]:
+    """Of one inference [ms], the first few left out."""
     observation = ObservationContract(tuple(job.task.policy_observation))
     action = job.task.action
-    actor = Actor(observation.sizes, action.size, action.bins, network, torch.Generator().manual_seed(0))
+    actor = Actor(observation.size, action.size, action.bins, _preset(network), torch.Generator().manual_seed(0))
     policy = PolicyRuntime(actor, observation, action)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     state = policy.initial_state(1)
     zeros = torch.zeros(1, observation.size)
     times = []
-    end = time.perf_counter() + seconds
-    while (begin := time.perf_counter()) < end or len(times) < 40:
+    end = time.perf_counter() + job.seconds / 4
+    while (begin := time.perf_counter()) < end or len(times) < 10 * WARM_UP:
         _, state = policy.act(zeros, state)
         times.append(1e3 * (time.perf_counter() - begin))
-    torch.set_num_threads(threads)
-    return times[20:]
-
-
-def _updates(job: "BenchJob", network: NetworkConfig, seconds: float) -> list[float]:
-    """Seconds of every update from one roll-out of random data, the first left out."""
-    generator = torch.Generator().manual_seed(0)
-    policy = ObservationContract(tuple(job.task.policy_observation))
-    critic = ObservationContract(tuple(job.task.critic_observation))
-    action, config = job.task.action, PPOConfig()
-    ppo = PPO(
-        Actor(policy.sizes, action.size, action.bins, network, generator),
-        Critic(critic.sizes, network, generator),
-        config,
-        generator,
-    )
-
-    def random(*shape: int) -> torch.Tensor:
-        return torch.randn(*shape, generator=generator)
-
-    def rare() -> torch.Tensor:
-        return torch.rand(HORIZON, WORLDS, generator=generator) < 0.01
-
-    chunks = HORIZON // config.chunk
-    rollout = Rollout(
-        policy=random(HORIZON, WORLDS, policy.size),
-        critic=random(HORIZON, WORLDS, critic.size),
-        starts=rare(),
-        action=torch.randint(action.bins, (HORIZON, WORLDS, action.size), generator=generator),
-        reward=random(HORIZON, WORLDS),
-        value=random(HORIZON, WORLDS),
-        terminated=rare(),
-        truncated=torch.zeros(HORIZON, WORLDS, dtype=torch.bool),
-        final_value=torch.zeros(HORIZON, WORLDS),
-        last_value=random(WORLDS),
-        successes=torch.zeros(HORIZON, WORLDS, dtype=torch.int64),
-        actor_state=random(chunks, 2, WORLDS, network.lstm),
-        critic_state=random(chunks, 2, WORLDS, network.lstm),
-    )
-    threads = torch.get_num_threads()
-    torch.set_num_threads(job.threads or threads)
-    times = []
-    end = time.perf_counter() + seconds
-    while (begin := time.perf_counter()) < end or len(times) < 2:
-        ppo.update(rollout)
-        times.append(time.perf_counter() - begin)
-    torch.set_num_threads(threads)
-    return times[1:]
+    return {f"inference_p{p}_ms": float(np.percentile(times[WARM_UP:], p)) for p in (50, 99)}

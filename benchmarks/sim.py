@@ -7,8 +7,6 @@ the time in which blocks settle after a reset is not counted, though it takes it
 
 import statistics
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,12 +15,18 @@ import torch
 
 from benchmarks import peer
 from benchmarks.load import Load
+from benchmarks.threads import torch_threads
 from policy.progress import HOURS_PER_YEAR
 from sim.env import ReorientEnv
 from sim.task import TaskConfig
 
 if TYPE_CHECKING:
     from inhand.bench import BenchJob
+
+PEERS = ("gymnasium_robotics", "envpool")
+
+WORLDS = 512
+"""Stepped together, unless the job says how many; the more, the less the fixed costs of a step weigh."""
 
 DACTYL_YEARS_PER_CORE_HOUR = 2.0 / 6144
 """D18 §4.3: about two simulated years per hour on 6,144 cores."""
@@ -67,13 +71,13 @@ def measure(job: "BenchJob") -> dict[str, float]:
         "x_batch_q1": low,
         "x_batch_q3": high,
         **{f"x_{each.name}": contest.ratio("whole", each.name) for each in peers},
-        **{f"x_{each.name}_equal_substep": contest.ratio(f"at {each.substep}", each.name) for each in peers},
+        **{f"x_{each.name}_equal_substep": contest.ratio(f"at {each.facts['substep']}", each.name) for each in peers},
         "bare_control_steps_per_s": contest.median("bare") / period,
         **{f"{each.name}_sim_s_per_s": contest.median(each.name) for each in peers},
-        **{f"{each.name}_worlds": each.worlds for each in peers},
+        **{f"{each.name}_worlds": each.facts["worlds"] for each in peers},
         **{f"control_steps_per_s_{n}_threads": contest.median(str(n)) / period for n in contest.fewer_threads},
         "threads": threads,
-        "worlds": job.num_envs,
+        "worlds": contest.env.num_envs,
         "substep_s": job.task.scene.timestep,
         "rounds": len(contest.rounds),
         **load.figures(),
@@ -93,18 +97,18 @@ class _Contest:
         self._envs = {str(n): self._make(job.task, n) for n in self.fewer_threads}
         self.peers: list[peer.Peer] = []
         try:
-            for name in peer.PEERS if job.peers else ():
-                self.peers.append(peer.start(name, self.threads))
-            for substep in {each.substep for each in self.peers}:
+            for name in PEERS if job.peers else ():
+                self.peers.append(peer.start(name, threads=self.threads))
+            for substep in {each.facts["substep"] for each in self.peers}:
                 task = replace(job.task, scene=replace(job.task.scene, timestep=substep))
                 self._envs[f"at {substep}"] = self._make(task, job.threads)
-            with _torch_threads(self.threads):
+            with torch_threads(self.threads):
                 self._warm_up(self.env)
             for env in self._envs.values():
                 if env.task is job.task:
                     env.load_state_dict(self.env.state_dict())
                 else:  # its buffers of delays have another size
-                    with _torch_threads(self.threads):
+                    with torch_threads(self.threads):
                         self._warm_up(env)
         except BaseException:
             self.close()
@@ -113,11 +117,11 @@ class _Contest:
     def round(self) -> None:
         """One turn of each."""
         simulated = self.env.num_envs * STEPS * self.env.task.action.period
-        with _torch_threads(self.threads):
+        with torch_threads(self.threads):
             whole, bare = self._pairs()
         rates = {"whole": simulated / whole, "bare": simulated / bare}
         for name, env in self._envs.items():
-            with _torch_threads(env.physics.batch.nthread):
+            with torch_threads(env.physics.batch.nthread):
                 rates[name] = simulated / sum(self._step(env) for _ in range(STEPS))
         for each in self.peers:
             rates[each.name] = each.run(whole)
@@ -137,7 +141,7 @@ class _Contest:
             each.close()
 
     def _make(self, task: TaskConfig, threads: int) -> ReorientEnv:
-        return ReorientEnv(task, self._job.randomization, self._job.num_envs, seed=0, threads=threads)
+        return ReorientEnv(task, self._job.randomization, self._job.num_envs or WORLDS, seed=0, threads=threads)
 
     def _warm_up(self, env: ReorientEnv) -> None:
         """Until resets cost what they cost in a long run."""
@@ -187,14 +191,3 @@ class _Contest:
             state[:], lengths[:] = after, next_lengths
             physics.forward(everyone)
         return whole, bare
-
-
-@contextmanager
-def _torch_threads(threads: int) -> Iterator[None]:
-    """Gives torch as many threads as the physics has."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -22,19 +22,22 @@ class BenchJob:
 
     suite: str = "sim"
     """``sim``: the environment against bare ``mujoco.batch`` and other simulators; ``policy``: inference for one hand,
-    and how fast PPO learns; ``bridge``: one message over the bridge."""
+    PPO against that of RSL-RL and sb3-contrib, and the share of learning in training; ``bridge``: one message over
+    the bridge."""
 
     seconds: float = 10.0
-    """How long the suite measures, about, its warm-up aside; ``sim`` takes five rounds at least, however long."""
+    """How long the suite measures, about, its warm-up aside; ``sim`` and ``policy`` take five rounds at least,
+    however long."""
 
-    num_envs: int = 512
-    """``sim`` only: worlds stepped together; the more, the less the fixed costs of a step weigh."""
+    num_envs: int = 0
+    """Worlds stepped together; 0 for the suite's own number: ``sim`` 512, ``policy`` that of ``inhand train``."""
 
     threads: int = 0
-    """``sim`` only: CPU threads; 0 for all."""
+    """CPU threads of ``sim`` and of learning; 0 for all."""
 
     peers: bool = True
-    """``sim`` only: compare with Gymnasium-Robotics and EnvPool, installed into ``outputs/peers`` the first time."""
+    """Compare with other software, installed into ``outputs/peers`` the first time: ``sim`` with Gymnasium-Robotics and
+    EnvPool, ``policy`` with RSL-RL and sb3-contrib."""
 
     task: TaskConfig = field(default_factory=TaskConfig)
     randomization: RandomizationConfig = field(default_factory=RandomizationConfig)
@@ -47,10 +50,9 @@ class BenchJob:
             raise ValueError(f"suite is {self.suite!r}; allowed: {', '.join(SUITES)}")
         if self.seconds <= 0.0:
             raise ValueError(f"seconds is {self.seconds}; it must be positive")
-        if self.num_envs < 1:
-            raise ValueError(f"num_envs is {self.num_envs}; it must be positive")
-        if self.threads < 0:
-            raise ValueError(f"threads is {self.threads}; allowed: 0 or more")
+        for name in ("num_envs", "threads"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; allowed: 0 or more")
         report.check_out(self.out)
 
 

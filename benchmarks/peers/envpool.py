@@ -10,16 +10,14 @@ SUBSTEP = 0.002
 """Its model, that of Gymnasium-Robotics, names none, and this is MuJoCo's own [s]."""
 
 
-class Simulator:
+class Contestant:
     """Told uniformly random actions."""
 
-    substep = SUBSTEP
-    worlds = WORLDS
-
     def __init__(self, threads: int) -> None:
+        self.facts = {"substep": SUBSTEP, "worlds": WORLDS}
         make = envpool.make  # pyright: ignore[reportAttributeAccessIssue]: it takes this file for the package
         self._envs = make("HandManipulateBlock-v1", env_type="gymnasium", num_envs=WORLDS, num_threads=threads)
-        self.period = SUBSTEP * self._envs.config["frame_skip"]
+        self.amount = WORLDS * SUBSTEP * self._envs.config["frame_skip"]
         self._random = np.random.default_rng(0)
         self._envs.reset()
 

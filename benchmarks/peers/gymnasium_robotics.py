@@ -15,12 +15,13 @@ TRIAL = 2.0
 gymnasium.register_envs(gymnasium_robotics)
 
 
-class Simulator:
+class Contestant:
     """Told uniformly random actions, in as many worlds as it is fastest with."""
 
     def __init__(self, threads: int) -> None:
         self._begin(max((threads * each for each in PER_THREAD), key=self._rate))
-        self.substep, self.period = self._envs.call("model")[0].opt.timestep, self._envs.call("dt")[0]
+        self.facts = {"substep": self._envs.call("model")[0].opt.timestep, "worlds": self._worlds}
+        self.amount = self._worlds * self._envs.call("dt")[0]
 
     def _rate(self, worlds: int) -> float:
         """World steps per second with so many worlds."""
@@ -34,7 +35,7 @@ class Simulator:
         return rate
 
     def _begin(self, worlds: int) -> None:
-        self.worlds = worlds
+        self._worlds = worlds
         self._envs = AsyncVectorEnv([lambda: gymnasium.make("HandManipulateBlock-v1")] * worlds)
         self._envs.reset(seed=0)
         self._envs.action_space.seed(0)
