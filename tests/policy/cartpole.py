@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from robot.action import ActionContract
 from sim.vector_env import Observation, Step
 from tests.policy.toy import CRITIC, POLICY, OneAction
 
@@ -21,7 +22,7 @@ class HiddenCartPole:
 
     policy_contract = POLICY
     critic_contract = CRITIC
-    action_contract = OneAction(bins=2)
+    action_contract: ActionContract = OneAction(bins=2)
 
     def __init__(self, n: int, seed: int) -> None:
         self.num_envs = n

@@ -26,7 +26,7 @@ class ToyEnv:
 
     policy_contract = POLICY
     critic_contract = CRITIC
-    action_contract = ActionContract()
+    action_contract: ActionContract = ActionContract()
 
     def __init__(self, n: int, seed: int = 0, time_limit: int = 7) -> None:
         self.num_envs = n
@@ -77,15 +77,6 @@ class ToyEnv:
         self.generator.set_state(state["generator"])
 
 
-class GaussianEnv(ToyEnv):
-    """The same with continuous actions, clamped as the action path does."""
-
-    action_contract = ActionContract(bins=0)
-
-    def step(self, action: Tensor) -> Step:
-        return super().step(action.clamp(-1.0, 1.0))
-
-
 class CueEnv(ToyEnv):
     """A sign is shown in an episode's first observation only; the last action of the episode must repeat it.
 
@@ -94,7 +85,7 @@ class CueEnv(ToyEnv):
     two episodes.
     """
 
-    action_contract = OneAction(bins=2)
+    action_contract: ActionContract = OneAction(bins=2)
 
     def _reset(self, which: Tensor) -> None:
         n = self.num_envs
