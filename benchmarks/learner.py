@@ -16,8 +16,8 @@ class Learner:
         generator = torch.Generator().manual_seed(config.seed)
         action = env.action_contract
         self.horizon = config.horizon
-        self.actor = Actor(env.policy_contract.size, action.size, action.bins, config.network, generator)
-        self.critic = Critic(env.critic_contract.size, config.network, generator)
+        self.actor = Actor(env.policy_contract.sizes, action.size, action.bins, config.network, generator)
+        self.critic = Critic(env.critic_contract.sizes, config.network, generator)
         self.collector = Collector(env, env.reset(), self.actor, self.critic, config.ppo.chunk, generator)
         self.ppo = PPO(self.actor, self.critic, config.ppo, generator)
 

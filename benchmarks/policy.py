@@ -57,7 +57,7 @@ def _latencies(job: "BenchJob", network: str) -> dict[str, float]:
     """Of one inference [ms], the first few left out."""
     observation = ObservationContract(tuple(job.task.policy_observation))
     action = job.task.action
-    actor = Actor(observation.size, action.size, action.bins, _preset(network), torch.Generator().manual_seed(0))
+    actor = Actor(observation.sizes, action.size, action.bins, _preset(network), torch.Generator().manual_seed(0))
     policy = PolicyRuntime(actor, observation, action)
     state = policy.initial_state(1)
     zeros = torch.zeros(1, observation.size)

@@ -6,6 +6,7 @@ from pathlib import Path
 from omegaconf import MISSING
 
 from inhand import report
+from inhand.policies import locate
 from policy.onnx import export
 
 
@@ -29,7 +30,7 @@ class ExportJob:
 
 def run(job: ExportJob) -> None:
     """Writes the model, and says how well it does what the artefact does."""
-    worst = export(Path(job.policy), Path(job.out))
+    worst = export(locate(job.policy), Path(job.out))
     size = Path(job.out).stat().st_size / 1e6
     print(f"{job.out}: {size:.1f} MB, one control step, with the recurrent state as input and output")
     if worst is None:
