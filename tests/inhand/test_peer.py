@@ -36,7 +36,7 @@ def test_it_answers_what_it_did_whatever_it_prints(tmp_path):
     assert (each.name, each.facts) == ("stub", {"substep": 0.002, "worlds": 6})
     # a step does 0.24 in at least 10 ms
     assert 0.0 < each.run(0.1) <= 0.24 / 0.01
-    assert each.run(0.02) > 0.0
+    assert each.run(0.0) > 0.0  # one step, though there is no time for it
     each.close()
 
 
