@@ -51,7 +51,7 @@ def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(preset: str, tmp_path
     train(tmp_path / "parts", preset, N)
     halfway = newest(tmp_path / "parts")
     train(tmp_path / "parts", preset, 2 * N, resume=True)
-    # weights, optimizer, normalizers, generators, statistics, simulation, randomization, ADR: all that a checkpoint holds
+    # all that a checkpoint holds: weights, optimizer, normalizers, generators, statistics, simulation, ADR
     assert_same_run(tmp_path / "whole", tmp_path / "parts")
     assert (tmp_path / "whole/policy/weights.safetensors").read_bytes() == (
         tmp_path / "parts/policy/weights.safetensors"
