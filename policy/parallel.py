@@ -34,6 +34,7 @@ def group() -> Iterator[None]:
     dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
     try:
         yield
+        dist.barrier()  # whoever left sooner would take down what the others still use
     finally:
         dist.destroy_process_group()
 

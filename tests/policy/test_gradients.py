@@ -35,7 +35,7 @@ def batch(bins: int, width: int, generator: torch.Generator) -> Sequences:
 @pytest.mark.parametrize("embedding", [0, 4])
 def test_the_gradient_of_the_loss_equals_finite_differences(bins, embedding):
     generator = torch.Generator().manual_seed(0)
-    network = NetworkConfig(hidden=6, lstm=4, embedding=embedding)
+    network = NetworkConfig(hidden=6, lstm=4, embedding=embedding, action_std=0.9)
     actor = Actor((1, 2), ACTUATORS, bins, network, generator).double()
     critic = Critic((2, 3), network, generator).double()
     for parameter in (*actor.parameters(), *critic.parameters()):

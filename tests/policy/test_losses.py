@@ -22,7 +22,7 @@ CONFIG = PPOConfig(
     bf16=False,
     learning_rate=5e-3,
     critic_learning_rate=5e-3,
-    clip=0.1,
+    clip=0.05,
     entropy=0.3,
     max_grad_norm=1e9,
 )
@@ -86,14 +86,14 @@ def naive(before: Actor, actor: Actor, critic: Critic, rollout: Rollout) -> dict
     ).double()
     returns = advantage + rollout.value
     target = (returns - returns.mean()) / returns.std(correction=0)
-    advantage = (advantage - advantage.mean()) / advantage.std()
+    advantage = (advantage - advantage.mean()) / advantage.std(correction=0)
     value = outputs(critic, rollout.critic, rollout.critic_state, rollout.starts)
     value = (value - returns.mean()) / returns.std(correction=0)
     old, new = choices(before, rollout), choices(actor, rollout)
     policy_loss, clipped = 0.0, 0
-    for t, i in torch.cartesian_prod(torch.arange(HORIZON), torch.arange(rollout.bins.shape[1])).tolist():
+    for t, i in torch.cartesian_prod(torch.arange(HORIZON), torch.arange(rollout.action.shape[1])).tolist():
         ratio = 1.0
-        for actuator, chosen in enumerate(rollout.bins[t, i].tolist()):
+        for actuator, chosen in enumerate(rollout.action[t, i].tolist()):
             ratio *= (new[t, i, chosen, actuator] / old[t, i, chosen, actuator]).item()
         gain = advantage[t, i].item()
         policy_loss -= min(ratio * gain, min(max(ratio, 1.0 - CONFIG.clip), 1.0 + CONFIG.clip) * gain)
@@ -130,7 +130,7 @@ def test_the_gradients_are_finite_differences_of_the_losses(passes: Passes, part
 
 def loss_at(passes: Passes, part: int, offset: torch.Tensor) -> float:
     """The loss after one of the networks was moved."""
-    networks = [copy.deepcopy(passes.actor).double(), copy.deepcopy(passes.critic).double()]
+    networks = copy.deepcopy(passes.actor).double(), copy.deepcopy(passes.critic).double()
     moved = nn.utils.parameters_to_vector(networks[part].parameters()) + offset
     nn.utils.vector_to_parameters(moved, networks[part].parameters())
-    return naive(passes.before, *networks, passes.rollout)["loss"]
+    return naive(passes.before, networks[0], networks[1], passes.rollout)["loss"]

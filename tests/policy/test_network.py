@@ -1,6 +1,5 @@
 """The recurrent networks: one pass over a sequence is the same as step by step, whatever resets lie in it."""
 
-import math
 from dataclasses import replace
 
 import pytest
@@ -154,15 +153,20 @@ def test_weights_come_from_the_generator_alone():
     assert not torch.equal(weights(1), weights(2))
 
 
-def test_an_untrained_actor_explores_evenly():
-    actor = Actor(5, 20, 11, NetworkConfig(), torch.Generator().manual_seed(0))
-    logits, _ = actor.step(torch.randn(64, 5), actor.initial_state(64))
-    assert logits.softmax(dim=1).sub(1 / 11).abs().max() < 0.01
-    actor = Actor(5, 20, 0, NetworkConfig(), torch.Generator().manual_seed(0))
-    output, _ = actor.step(torch.randn(64, 5), actor.initial_state(64))
+@pytest.mark.parametrize("std", [0.3, 0.6])
+def test_the_first_actions_have_the_standard_deviation_that_was_asked_for(std: float):
+    network = NetworkConfig(action_std=std)
+    observation = torch.randn(64, 5, generator=torch.Generator().manual_seed(1))
+    actor = Actor(5, 20, 11, network, torch.Generator().manual_seed(0))
+    logits, _ = actor.step(observation, actor.initial_state(64))
+    unit = torch.linspace(-1.0, 1.0, 11)
+    expected = (-0.5 * (unit / std).square()).softmax(dim=0)
+    assert logits.softmax(dim=1).sub(expected.view(1, 11, 1)).abs().max() < 0.01
+    actor = Actor(5, 20, 0, network, torch.Generator().manual_seed(0))
+    output, _ = actor.step(observation, actor.initial_state(64))
     mean, sigma = actor.distribution(output).parameters.unbind(dim=1)
     assert mean.abs().max() < 0.02
-    assert sigma.sub(0.2 + math.log(2.0)).abs().max() < 0.02
+    assert sigma.sub(std).abs().max() < 0.02
 
 
 def test_the_critic_speaks_in_units_of_reward():

@@ -13,9 +13,10 @@ from tests.policy.toy import CRITIC, POLICY, CountdownEnv, GaussianEnv, ToyEnv
 
 def learner(config: PPOConfig, env: ToyEnv | None = None) -> tuple[PPO, Collector]:
     generator = torch.Generator().manual_seed(0)
-    network = NetworkConfig(hidden=32, lstm=16)
     env = env or ToyEnv(32)
     bins = env.action_contract.bins
+    # all bins are equally probable at first
+    network = NetworkConfig(hidden=32, lstm=16, action_std=100.0 if bins else 0.9)
     actor, critic = Actor(POLICY.size, 20, bins, network, generator), Critic(CRITIC.size, network, generator)
     return PPO(actor, critic, config, generator), Collector(env, env.reset(), actor, critic, config.chunk, generator)
 

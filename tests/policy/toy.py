@@ -77,6 +77,15 @@ class ToyEnv:
         self.generator.set_state(state["generator"])
 
 
+class GaussianEnv(ToyEnv):
+    """The same with continuous actions, clamped as the action path does."""
+
+    action_contract: ActionContract = ActionContract(bins=0)
+
+    def step(self, action: Tensor) -> Step:
+        return super().step(action.clamp(-1.0, 1.0))
+
+
 class CueEnv(ToyEnv):
     """A sign is shown in an episode's first observation only; the last action of the episode must repeat it.
 
