@@ -89,6 +89,7 @@ def draw_scores(scores: Sequence[Score], image: Path) -> None:
     axes = figure.subplots()
     low, high = ([getattr(score, end) for score in ordered] for end in ("ci95_low", "ci95_high"))
     axes.fill_between(time, low, high, alpha=0.25, linewidth=0.0, label="95 % confidence interval")
+    axes.vlines(time, low, high, alpha=0.25)  # a first score alone has no area to fill
     axes.plot(time, [score.mean for score in ordered], "o-", linewidth=1.8, markersize=3.5, label="mean")
     axes.set_ylabel(f"consecutive successes, {ordered[-1].trials} trials")
     axes.set_xlabel(f"simulated time [{unit}]")

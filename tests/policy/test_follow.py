@@ -5,6 +5,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import pytest
 import torch
 from rich.console import Console
@@ -15,7 +16,7 @@ from policy.follow import follow
 from policy.network import NetworkConfig
 from policy.ppo import PPOConfig
 from policy.runtime import PolicyRuntime
-from policy.scores import Score, ranking, read_scores, write_scores
+from policy.scores import Score, draw_scores, ranking, read_scores, write_scores
 from policy.train import TrainConfig, train
 from tests.policy.toy import ToyEnv
 
@@ -201,3 +202,15 @@ def test_the_file_is_one_line_per_checkpoint(tmp_path: Path):
         "update", "control_steps", "simulated_hours", "trials", "mean", "sd", "median", "ci95_low", "ci95_high",
         "settings",
     }  # fmt: skip
+
+
+def test_the_picture_shows_the_interval_of_a_single_score(tmp_path: Path):
+    def drawn(low: float) -> int:
+        """Coloured pixels."""
+        draw_scores([replace(score(5, 4.0), ci95_low=low)], tmp_path / "one.png")
+        image = cv2.imread(str(tmp_path / "one.png"))
+        assert image is not None
+        return int((image.max(axis=2) - image.min(axis=2) > 20).sum())
+
+    # more than the line from 3.5 to 4.5: it begins at 0.5, the axis still ends above 4.5
+    assert drawn(0.5) > drawn(3.5) + 200
