@@ -56,7 +56,7 @@ def passes() -> Passes:
 def outputs(network: Actor | Critic, observation: torch.Tensor, states: torch.Tensor, starts: torch.Tensor):
     """What a network makes of a roll-out in float64, every chunk from its stored state, (T, n, ...)."""
     network = copy.deepcopy(network).double()
-    result = []
+    result, state = [], states[0].double()
     for t, start in enumerate(starts):
         if t % CONFIG.chunk == 0:
             state = states[t // CONFIG.chunk].double()
