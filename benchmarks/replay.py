@@ -1,6 +1,6 @@
 """Recorded steps of the environment, given again at no cost, so that learners are timed by themselves."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,11 @@ class Recording:
     def episode_steps(self) -> float:
         """Mean length of the episodes [control steps]."""
         return self.reward.numel() / max(int((self.terminated | self.truncated).sum()), 1)
+
+    def with_fewer_ends(self, share: float, seed: int = 0) -> "Recording":
+        """The same, but only this share of the episodes' ends is told: what a policy gives that lasts longer."""
+        told = torch.rand(self.reward.shape, generator=torch.Generator().manual_seed(seed)) < share
+        return replace(self, terminated=self.terminated & told, truncated=self.truncated & told)
 
     def save(self, path: Path) -> None:
         """Writes what other libraries learn from, as ``.npz``."""

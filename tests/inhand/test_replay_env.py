@@ -52,6 +52,15 @@ def test_a_replay_gives_it_again_and_goes_on_with_its_beginning(env: ReorientEnv
         assert torch.equal(step.observation.critic, recording.critic[(t + 1) % STEPS])
 
 
+def test_of_its_ends_only_a_share_is_told():
+    ended = torch.ones(50, 40, dtype=torch.bool)
+    rest = dict.fromkeys(("policy", "critic", "reward", "final_critic", "successes"), torch.zeros(50, 40))
+    thinned = Recording(terminated=ended, truncated=~ended, **rest).with_fewer_ends(0.1)
+    assert 0.07 < thinned.terminated.float().mean() < 0.13
+    assert not thinned.truncated.any()
+    assert thinned.episode_steps == 2000 / int(thinned.terminated.sum())
+
+
 def test_a_file_of_it_holds_the_same_arrays(recording: Recording, tmp_path):
     recording.save(tmp_path / "recording.npz")
     with np.load(tmp_path / "recording.npz") as arrays:
