@@ -16,6 +16,8 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 PATIENCE = timedelta(minutes=10)
 """How long a rank waits for the others in one exchange; a simulation that is slower than the rest must fit in."""
@@ -31,7 +33,11 @@ def group() -> Iterator[None]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
         yield
         return
-    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
+    store, number, ranks = next(rendezvous("env://"))
+    # torchrun keeps its store when it starts ranks again, and with it the addresses of those that died
+    attempt = PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    dist.init_process_group(backend, store=attempt, rank=number, world_size=ranks, timeout=PATIENCE)
     try:
         yield
         dist.barrier()  # whoever left sooner would take down what the others still use

@@ -32,8 +32,7 @@ def start(*arguments: object, restarts: int = 0) -> subprocess.Popen[str]:
 def two_ranks(*arguments: object) -> None:
     process = start(*arguments)
     _, errors = process.communicate(timeout=120)
-    # known fault: Gloo's threads sometimes abort a rank that has done all of its work; what it left is checked
-    assert process.returncode == 0 or "terminate called without an active exception" in errors, errors
+    assert process.returncode == 0, errors
 
 
 @pytest.mark.slow
@@ -77,7 +76,6 @@ def test_a_run_of_two_ranks_is_resumed_to_the_bit(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skip(reason="known fault: ranks that torchrun starts again sometimes wait for each other's Gloo for ever")
 def test_a_run_goes_on_by_itself_when_a_rank_is_killed(tmp_path):
     updates = 60
     process = start("killed", tmp_path, updates, restarts=2)
