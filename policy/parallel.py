@@ -7,17 +7,17 @@ everything here costs nothing and changes nothing.
 
 import hashlib
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.distributed_c10d import PrefixStore
-from torch.distributed.rendezvous import rendezvous
 
 PATIENCE = timedelta(minutes=10)
 """How long a rank waits for the others in one exchange; a simulation that is slower than the rest must fit in."""
@@ -33,16 +33,49 @@ def group() -> Iterator[None]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
         yield
         return
-    store, number, ranks = next(rendezvous("env://"))
-    # torchrun keeps its store when it starts ranks again, and with it the addresses of those that died
-    attempt = PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+    shared, number, of = next(dist.rendezvous("env://", timeout=PATIENCE))
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    dist.init_process_group(backend, store=attempt, rank=number, world_size=ranks, timeout=PATIENCE)
+    store = fresh_store(shared, number, of)
+    dist.init_process_group(backend, store=store, rank=number, world_size=of, timeout=PATIENCE)
     try:
         yield
         dist.barrier()  # whoever left sooner would take down what the others still use
     finally:
         dist.destroy_process_group()
+
+
+def fresh_store(shared: dist.Store, number: int, of: int, patience: timedelta = PATIENCE) -> dist.Store:
+    """The part of ``shared`` that only the present start of the ranks writes to and reads from.
+
+    ``torchrun`` keeps one store over all restarts, with the addresses of dead ranks in it, and a rank that reads one waits
+    for ever (pytorch/pytorch#135712). Restart counts cannot tell starts apart: every machine has its own. So rank 0
+    makes up a name for this start and answers every greeting with it until all ranks of this start, and not only ones
+    that are dead by now, have taken it.
+
+    Args:
+        shared: the store that all ranks of all starts see.
+        number: this rank, from 0.
+        of: number of ranks.
+        patience: how long rank 0 waits for the others.
+
+    Raises:
+        TimeoutError: on rank 0, if some rank does not come in time; on others, the store's own error.
+    """
+    own = uuid4().hex
+    if number > 0:
+        shared.set(f"inhand/hello/{number}", own)
+        start = shared.get(f"inhand/welcome/{own}").decode()
+        shared.add(f"inhand/taken/{start}", 1)
+        return dist.PrefixStore(f"inhand/{start}", shared)
+    end = time.monotonic() + patience.total_seconds()
+    while (taken := shared.add(f"inhand/taken/{own}", 0)) < of - 1:
+        if time.monotonic() > end:
+            raise TimeoutError(f"only {taken + 1} of {of} ranks have come within {patience}")
+        for other in range(1, of):
+            if shared.check([f"inhand/hello/{other}"]):
+                shared.set(f"inhand/welcome/{shared.get(f'inhand/hello/{other}').decode()}", own)
+        time.sleep(0.02)
+    return dist.PrefixStore(f"inhand/{own}", shared)
 
 
 def size() -> int:
@@ -66,8 +99,12 @@ def threads() -> int:
 
 
 def restarted() -> bool:
-    """Whether ``torchrun`` or SLURM has started this run again, after a rank or a machine was lost."""
-    return any(int(os.environ.get(f"{launcher}_RESTART_COUNT", "0")) > 0 for launcher in ("TORCHELASTIC", "SLURM"))
+    """Whether ``torchrun`` or SLURM has started this run again, after a rank or a machine was lost.
+
+    All ranks get the same answer: where nothing was lost, ``torchrun`` counts no restart.
+    """
+    counts = [int(os.environ.get(f"{launcher}_RESTART_COUNT", "0")) for launcher in ("TORCHELASTIC", "SLURM")]
+    return bool(total(torch.tensor(float(sum(counts)))) > 0)
 
 
 def seed(of_run: int) -> int:

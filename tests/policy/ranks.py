@@ -68,6 +68,8 @@ def run(directory: Path, updates: int, resume: bool, env: ToyEnv, **changes) -> 
 
 
 def main(what: str, directory: Path, *arguments: str) -> None:
+    if what == "killed" and os.environ["RANK"] == arguments[1] and os.environ["TORCHELASTIC_RESTART_COUNT"] != "0":
+        time.sleep(3.0)
     with parallel.group():
         if what == "update":
             rollouts = [Rollout(**each) for each in torch.load(directory / "rollouts.pt")]

@@ -6,10 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import torch
+from torch.distributed import HashStore
 
 from policy import checkpoint, parallel
 from policy.checkpoint import CheckpointError
@@ -76,10 +79,12 @@ def test_a_run_of_two_ranks_is_resumed_to_the_bit(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_by_itself_when_a_rank_is_killed(tmp_path):
-    updates = 60
-    process = start("killed", tmp_path, updates, restarts=2)
-    pid = tmp_path / "rank1.pid"
+@pytest.mark.parametrize("late", [0, 1])
+def test_a_run_goes_on_by_itself_when_a_rank_is_killed(tmp_path, late):
+    # the rank that comes late to the second start leaves the other alone with what the first start has left behind
+    updates, dead = 60, 1 - late
+    process = start("killed", tmp_path, updates, late, restarts=1)
+    pid = tmp_path / f"rank{dead}.pid"
     end = time.monotonic() + 90.0
     while time.monotonic() < end and len(checkpoint.find(tmp_path / "checkpoints")) < 2:
         time.sleep(0.05)
@@ -99,6 +104,33 @@ def test_ranks_that_drift_apart_are_found(tmp_path):
     _, errors = process.communicate(timeout=120)
     assert process.returncode != 0
     assert "ranks [1] are no longer those of rank 0" in errors
+
+
+def join(shared: HashStore, number: int, of: int) -> HashStore:
+    return parallel.fresh_store(shared, number, of, timedelta(seconds=20))
+
+
+def test_ranks_that_are_started_again_read_nothing_of_the_start_before():
+    shared, of = HashStore(), 3
+    shared.set_timeout(timedelta(seconds=20))
+    # a start in which rank 2 dies before it is welcomed: the others wait
+    with ThreadPoolExecutor(of) as pool:
+        first = [pool.submit(parallel.fresh_store, shared, number, of, timedelta(seconds=0.2)) for number in (0, 1)]
+        with pytest.raises(TimeoutError, match="only 2 of 3 ranks"):
+            first[0].result()
+    first[1].result().set("address", "of a dead rank")
+    shared.set("inhand/hello/2", "a dead rank's")
+    for late in (0, 1, 2):
+        order = [*(number for number in range(of) if number != late), late]
+        with ThreadPoolExecutor(of) as pool:
+            joining = {}
+            for number in order:
+                time.sleep(0.1 if number == late else 0.0)
+                joining[number] = pool.submit(join, shared, number, of)
+            stores = [joining[number].result() for number in range(of)]
+        assert not any(store.check(["address"]) for store in stores)
+        stores[late].set("address", f"of start {late}")
+        assert all(store.get("address").decode() == f"of start {late}" for store in stores)
 
 
 def test_a_digest_tells_contents_apart():
