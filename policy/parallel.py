@@ -18,6 +18,8 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 
 PATIENCE = timedelta(minutes=10)
 """How long a rank waits for the others in one exchange; a simulation that is slower than the rest must fit in."""
@@ -33,7 +35,7 @@ def group() -> Iterator[None]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
         yield
         return
-    shared, number, of = next(dist.rendezvous("env://", timeout=PATIENCE))
+    shared, number, of = next(rendezvous("env://", timeout=PATIENCE))
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     store = fresh_store(shared, number, of)
     dist.init_process_group(backend, store=store, rank=number, world_size=of, timeout=PATIENCE)
@@ -44,11 +46,11 @@ def group() -> Iterator[None]:
         dist.destroy_process_group()
 
 
-def fresh_store(shared: dist.Store, number: int, of: int, patience: timedelta = PATIENCE) -> dist.Store:
+def fresh_store(shared: Store, number: int, of: int, patience: timedelta = PATIENCE) -> Store:
     """The part of ``shared`` that only the present start of the ranks writes to and reads from.
 
-    ``torchrun`` keeps one store over all restarts, with the addresses of dead ranks in it, and a rank that reads one waits
-    for ever (pytorch/pytorch#135712). Restart counts cannot tell starts apart: every machine has its own. So rank 0
+    ``torchrun`` keeps one store over all restarts, with the addresses of dead ranks in it, and a rank that reads one
+    waits for ever (pytorch/pytorch#135712). Restart counts cannot tell starts apart: every machine has its own. So rank 0
     makes up a name for this start and answers every greeting with it until all ranks of this start, and not only ones
     that are dead by now, have taken it.
 
@@ -66,7 +68,7 @@ def fresh_store(shared: dist.Store, number: int, of: int, patience: timedelta = 
         shared.set(f"inhand/hello/{number}", own)
         start = shared.get(f"inhand/welcome/{own}").decode()
         shared.add(f"inhand/taken/{start}", 1)
-        return dist.PrefixStore(f"inhand/{start}", shared)
+        return PrefixStore(f"inhand/{start}", shared)
     end = time.monotonic() + patience.total_seconds()
     while (taken := shared.add(f"inhand/taken/{own}", 0)) < of - 1:
         if time.monotonic() > end:
@@ -75,7 +77,7 @@ def fresh_store(shared: dist.Store, number: int, of: int, patience: timedelta = 
             if shared.check([f"inhand/hello/{other}"]):
                 shared.set(f"inhand/welcome/{shared.get(f'inhand/hello/{other}').decode()}", own)
         time.sleep(0.02)
-    return dist.PrefixStore(f"inhand/{own}", shared)
+    return PrefixStore(f"inhand/{own}", shared)
 
 
 def size() -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch.distributed import HashStore
+from torch.distributed.distributed_c10d import HashStore, Store
 
 from policy import checkpoint, parallel
 from policy.checkpoint import CheckpointError
@@ -106,7 +106,7 @@ def test_ranks_that_drift_apart_are_found(tmp_path):
     assert "ranks [1] are no longer those of rank 0" in errors
 
 
-def join(shared: HashStore, number: int, of: int) -> HashStore:
+def join(shared: Store, number: int, of: int) -> Store:
     return parallel.fresh_store(shared, number, of, timedelta(seconds=20))
 
 
