@@ -50,8 +50,8 @@ def fresh_store(shared: Store, number: int, of: int, patience: timedelta = PATIE
     """The part of ``shared`` that only the present start of the ranks writes to and reads from.
 
     ``torchrun`` keeps one store over all restarts, with the addresses of dead ranks in it, and a rank that reads one
-    waits for ever (pytorch/pytorch#135712). Restart counts cannot tell starts apart: every machine has its own. So rank 0
-    makes up a name for this start and answers every greeting with it until all ranks of this start, and not only ones
+    waits for ever (pytorch/pytorch#135712). Restart counts cannot tell starts apart: every machine has its own. So rank
+    0 makes up a name for this start and answers every greeting with it until all ranks of this start, and not only ones
     that are dead by now, have taken it.
 
     Args:

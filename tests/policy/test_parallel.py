@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch.distributed.distributed_c10d import HashStore, Store
+from torch.distributed import HashStore  # pyright: ignore[reportAttributeAccessIssue]: its stubs leave it out
+from torch.distributed.distributed_c10d import Store
 
 from policy import checkpoint, parallel
 from policy.checkpoint import CheckpointError
