@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch.distributed import HashStore  # pyright: ignore[reportAttributeAccessIssue]: its stubs leave it out
+from torch.distributed import HashStore  # pyright: ignore[reportPrivateImportUsage]: documented, though not exported
 from torch.distributed.distributed_c10d import Store
 
 from policy import checkpoint, parallel
