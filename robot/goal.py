@@ -132,7 +132,7 @@ class GoalTracker:
         """Judges the blocks' new orientation, (n, 4), and draws a new goal where one was reached."""
         now = rotation.distance(self.quat, object_quat)
         progress = self.distance - now
-        self.distance = now
+        self.distance = now.clone()  # a new goal changes it in place
         self.steps += 1
         reached = now < self.config.threshold
         self.successes += reached

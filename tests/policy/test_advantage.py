@@ -31,14 +31,19 @@ def naive(reward, value, last_value, terminated, truncated, final_value, gamma, 
 
 @settings(deadline=None, max_examples=40)
 @given(
-    steps=st.integers(1, 12), n=st.integers(1, 4), seed=st.integers(0, 10_000), lam=st.sampled_from([0.0, 0.95, 1.0])
+    steps=st.integers(1, 12),
+    n=st.integers(1, 4),
+    seed=st.integers(0, 10_000),
+    chance=st.sampled_from([0.0, 0.2, 0.7, 1.0]),
+    gamma=st.sampled_from([0.0, 0.9, 1.0]),
+    lam=st.sampled_from([0.0, 0.95, 1.0]),
 )
-def test_equals_the_definition(steps, n, seed, lam):
+def test_equals_the_definition(steps, n, seed, chance, gamma, lam):
     generator = torch.Generator().manual_seed(seed)
     reward, value, final_value = torch.randn(3, steps, n, generator=generator)
     last_value = torch.randn(n, generator=generator)
-    terminated, truncated = torch.rand(2, steps, n, generator=generator) < 0.2
-    arguments = (reward, value, last_value, terminated, truncated, final_value, 0.9, lam)
+    terminated, truncated = torch.rand(2, steps, n, generator=generator) < chance
+    arguments = (reward, value, last_value, terminated, truncated, final_value, gamma, lam)
     torch.testing.assert_close(generalized_advantage(*arguments), naive(*arguments), rtol=1e-4, atol=1e-5)
 
 

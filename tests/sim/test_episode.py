@@ -101,6 +101,14 @@ def test_rewards_are_weighed_as_configured(none):
     assert float(step.reward[0]) == pytest.approx(2.0 * (before - math.radians(5.0)) + 7.0 - 3.0, abs=4e-4)
 
 
+def test_proximity_pays_for_what_is_left_to_go_to_the_goal_that_was_in_force(none):
+    world = Scripted(none, reward=RewardConfig(progress=0.0, goal=7.0, proximity=0.5))
+    away = world.step(off(world.goal(), 90.0))
+    assert float(away.reward[0]) == pytest.approx(0.5 / (math.pi / 2 + 0.1), abs=1e-3)
+    there = world.step(off(world.goal(), 5.0))
+    assert float(there.reward[0]) == pytest.approx(7.0 + 0.5 / (math.radians(5.0) + 0.1), abs=1e-2)
+
+
 def test_the_sum_of_progress_is_the_way_gone(none):
     """Progress telescopes: over an episode without goals it is the first distance less the last."""
     world = Scripted(none, goal=GoalConfig(threshold=0.01))
