@@ -154,16 +154,18 @@ def _declare(values: Any, tensors: Sequence[Tensor], texts: Mapping[str, str]) -
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps torch's news about its own insides (deprecations, packages it would like) from the user."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    """Keeps the exporter's news about its own insides (deprecations, every pass over the graph) from the user."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def check(model: bytes, directory: Path, policy: Artefact) -> float:

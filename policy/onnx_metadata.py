@@ -15,7 +15,8 @@ OUTPUTS = {
     "action": "float32 (n, 20): unit actions in [-1, 1], the most probable ones, in the order of "
     "contract.action.actuators",
     "distribution": "float32: parameters of the distribution from which training draws the actions; with "
-    "contract.action.bins > 0 logits (n, bins, 20)",
+    "contract.action.bins > 0 logits (n, bins, 20); with 0 (n, 2, 20), m and s of normal distributions with mean "
+    "tanh(m) and standard deviation contract.network.min_sigma + softplus(s)",
     "next_state": "float32 (2, n, width)",
 }
 USE = (
