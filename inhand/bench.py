@@ -53,6 +53,8 @@ class BenchJob:
         for name in ("num_envs", "threads"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; allowed: 0 or more")
+        if self.suite == "policy" and not self.task.action.bins:
+            raise ValueError("task.action.bins is 0; bench policy compares learners of classes: 2 or more")
         report.check_out(self.out)
 
 

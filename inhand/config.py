@@ -94,11 +94,13 @@ def groups(verb: str, schema: type) -> dict[str, list[str]]:
 
 
 def unknown(what: str, word: str, candidates: Iterable[str]) -> str:
-    """Says that ``word`` is none of ``candidates`` and which of them is meant, or all of them if none is near."""
+    """Says that ``word`` is none of ``candidates`` and which of them is meant, or, if none is near, how they begin."""
     candidates = list(candidates)
     same_end = [each for each in candidates if each.rpartition(".")[2] == word.rpartition(".")[2]]
     near = difflib.get_close_matches(word, same_end or candidates, n=1, cutoff=0.0 if same_end else 0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"allowed: {', '.join(candidates) or 'none'}"
+    # of hundreds of keys only the first parts: --help lists them all
+    listed = dict.fromkeys(each.partition(".")[0] for each in candidates)
+    hint = f"did you mean {near[0]!r}?" if near else f"allowed: {', '.join(listed) or 'none'}"
     return f"unknown {what} {word!r}; {hint}"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from inhand import report
-from policy import artefact, launch, parallel
+from policy import artefact, parallel, relaunch
 from policy.adr_curve import draw_adr_curve
 from policy.checkpoint import find
 from policy.curve import draw_curve
@@ -85,12 +85,12 @@ def run_training(job: TrainJob) -> TrainResult:
             "train it on one rank"
         )
     begun = bool(find(directory / "checkpoints"))
-    if launch.goes_on(directory) and begun:
+    if relaunch.goes_on(directory) and begun:
         job = replace(job, resume=True)
     if parallel.rank() == 0:
         _keep_settings(job, directory / "settings.json")
     if job.resume or not begun:  # else the run is refused
-        launch.remember(directory)
+        relaunch.remember(directory)
     seed, threads = parallel.seed(job.train.seed), job.physics_threads or parallel.threads()
     env = ReorientEnv(job.task, job.randomization, job.train.num_envs, seed, threads)
     result = train(job.train, env, directory, job.resume, init=None if job.init is None else Path(job.init))

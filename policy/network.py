@@ -35,6 +35,9 @@ class Actor(nn.Module):
             bins: classes per actuator, 0 for continuous actions.
             config: sizes.
             generator: of the weights.
+
+        Raises:
+            ValueError: if continuous actions shall begin with a standard deviation not above its floor.
         """
         super().__init__()
         self.actuators, self.bins, self.min_sigma = actuators, bins, config.min_sigma
@@ -72,8 +75,11 @@ class Actor(nn.Module):
         """The output of a distribution about zero with this standard deviation [unit actions], (k, 1)."""
         if self.bins:
             return (-0.5 * (torch.linspace(-1.0, 1.0, self.bins) / std).square()).unsqueeze(1)
-        # the floor is added to what softplus makes
-        above = torch.tensor(max(std - self.min_sigma, 1e-3))
+        if std <= self.min_sigma:
+            raise ValueError(
+                f"network action_std is {std}; of continuous actions it must be above min_sigma, {self.min_sigma}"
+            )
+        above = torch.tensor(std - self.min_sigma)  # the floor is added to what softplus makes
         return torch.stack((torch.tensor(0.0), above.expm1().log())).unsqueeze(1)
 
     def _output(self, features: Tensor) -> Tensor:

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from policy import launch
-
 ROOT = Path(__file__).parents[2]
 SMALL = ["train.num_envs=4", "train.horizon=10", "train.network.hidden=8", "train.network.lstm=8", "randomization=none"]
 
@@ -36,24 +34,3 @@ def test_a_launch_that_is_refused_leaves_the_old_run_as_it_was(tmp_path):
     assert second.returncode != 0
     assert second.stderr.count("already holds checkpoints of a run") >= 2  # at the first start and at the second
     assert content(tmp_path / "old") == before
-
-
-def test_only_the_launch_that_began_a_run_goes_on_with_it(tmp_path, monkeypatch):
-    launch.remember(tmp_path)
-    assert not launch.goes_on(tmp_path)  # nothing was lost
-    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
-    assert launch.goes_on(tmp_path)
-    assert not launch.goes_on(tmp_path / "another")
-    monkeypatch.setattr(os, "getppid", lambda: 1)
-    assert not launch.goes_on(tmp_path)
-
-
-def test_a_job_that_slurm_puts_back_goes_on_whatever_process_it_is(tmp_path, monkeypatch):
-    monkeypatch.setenv("SLURM_JOB_ID", "77")
-    launch.remember(tmp_path)
-    monkeypatch.setattr(os, "getppid", lambda: 1)
-    assert not launch.goes_on(tmp_path)
-    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
-    assert launch.goes_on(tmp_path)
-    monkeypatch.setenv("SLURM_JOB_ID", "78")
-    assert not launch.goes_on(tmp_path)

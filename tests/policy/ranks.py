@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from policy import launch, parallel
+from policy import parallel, relaunch
 from policy.experience import Rollout
 from policy.network import Actor, Critic
 from policy.network_config import NetworkConfig
@@ -81,8 +81,8 @@ def main(what: str, directory: Path, *arguments: str) -> None:
             run(directory, int(arguments[0]), arguments[1] == "resume", ToyEnv(WORLDS, parallel.seed(1)))
         elif what == "killed":
             (directory / f"rank{parallel.rank()}.pid").write_text(str(os.getpid()))
-            resume = launch.goes_on(directory)
-            launch.remember(directory)
+            resume = relaunch.goes_on(directory)
+            relaunch.remember(directory)
             run(directory, int(arguments[0]), resume, SlowEnv(WORLDS, parallel.seed(1)), checkpoint_minutes=0.01)
         elif what == "drift":
             content = {"weight": torch.full((3,), 1.0 + 1e-7 * parallel.rank())}

@@ -185,3 +185,10 @@ def test_sizes_are_checked():
         NetworkConfig(min_sigma=0.0)
     with pytest.raises(ValueError, match=r"embedding is -1.*0 for none"):
         NetworkConfig(embedding=-1)
+
+
+def test_continuous_actions_cannot_begin_below_the_floor_of_their_standard_deviation():
+    network = NetworkConfig(action_std=0.1, min_sigma=0.2)
+    with pytest.raises(ValueError, match=r"action_std is 0\.1; .* above min_sigma, 0\.2"):
+        Actor(5, 20, 0, network, torch.Generator())
+    Actor(5, 20, 11, network, torch.Generator())

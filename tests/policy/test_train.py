@@ -148,6 +148,33 @@ def test_a_new_run_does_not_overwrite_an_old_one(tmp_path):
         run(tmp_path, config(1))
 
 
+def begin(directory: Path, settings: TrainConfig, other: Path) -> None:
+    train(settings, ToyEnv(16, 5), directory, False, Console(file=io.StringIO()), init=other)
+
+
+def test_a_run_begins_with_what_another_has_learnt_and_with_its_own_learning_rates(tmp_path):
+    run(tmp_path / "other", config(4))
+    ppo = PPOConfig(chunk=5, epochs=2, minibatches=2, learning_rate=7e-5, critic_learning_rate=9e-5)
+    # the first update of a run only fills the normalizers: weights are still those that it began with
+    begin(tmp_path / "new", config(1, ppo=ppo), tmp_path / "other")
+    old, new = newest(tmp_path / "other"), newest(tmp_path / "new")
+    for network in ("actor", "critic"):
+        for name, weight in old[network].items():
+            assert torch.equal(weight, new[network][name]) == ("trunk.normalizer" not in name), name
+    assert [group["lr"] for group in new["optimizer"]["param_groups"]] == [7e-5, 9e-5]
+    assert flatten(old["optimizer"]["state"]) == flatten(new["optimizer"]["state"])
+    assert (new["updates"], new["control_steps"]) == (1, PER_UPDATE)
+
+
+def test_a_run_begins_with_nothing_that_does_not_fit(tmp_path):
+    with pytest.raises(CheckpointError, match="nothing to begin with"):
+        begin(tmp_path / "new", config(1), tmp_path / "nowhere")
+    run(tmp_path / "other", config(1))
+    with pytest.raises(CheckpointError, match=r"config\.network\.lstm = 8, this run has 12"):
+        begin(tmp_path / "new", config(1, network=NetworkConfig(hidden=16, lstm=12)), tmp_path / "other")
+    assert not (tmp_path / "new").exists()
+
+
 def test_nothing_to_resume(tmp_path):
     with pytest.raises(CheckpointError, match="nothing to resume"):
         run(tmp_path, config(1), resume=True)

@@ -69,6 +69,23 @@ def test_the_law_decides_the_next_goal(none):
     assert reached(env, 0.1) == [1, 1] and tilted(env)
 
 
+def test_near_goals_are_nearer_from_the_next_goal_on(none):
+    env = make(none, n=64)
+    env.reset()
+    first = env.goals.distance.clone()
+    env.set_difficulty(Difficulty(near=1.0))
+    assert torch.equal(env.goals.distance, first)
+    env.reset()
+    near = env.goals.distance.clone()
+    env.set_difficulty(Difficulty())
+    env.reset()
+    # the nearest of eight, whose mean is far below that of one
+    assert near.mean() < 0.75 * min(first.mean(), env.goals.distance.mean())
+    assert near.min() >= 0.4
+    with pytest.raises(ValueError, match=r"goal near is 1\.5; allowed: 0 to 1"):
+        env.set_difficulty(Difficulty(near=1.5))
+
+
 def fall(env: ReorientEnv) -> np.ndarray:
     """Accelerations [m/s²] at which the blocks fall through free air."""
     env.physics.set_block(BOTH, FAR, torch.tensor([[1.0, 0.0, 0.0, 0.0]]).expand(2, 4))
