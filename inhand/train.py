@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from inhand import report
+from inhand.policies import locate
 from policy import artefact, parallel, relaunch
 from policy.adr_curve import draw_adr_curve
 from policy.checkpoint import find
@@ -30,6 +31,9 @@ class TrainJob:
     init: str | None = None
     """Directory of another run, whose networks this one begins with: the same network, observations and actions; task,
     randomization and learning may differ."""
+
+    teacher: str | None = None
+    """Directory of the policy artefact, or the name of a shipped one, that ``algo=distill`` imitates."""
 
     physics_threads: int = 0
     """CPU threads of the physics; 0 for all, or each rank's share."""
@@ -93,7 +97,14 @@ def run_training(job: TrainJob) -> TrainResult:
         relaunch.remember(directory)
     seed, threads = parallel.seed(job.train.seed), job.physics_threads or parallel.threads()
     env = ReorientEnv(job.task, job.randomization, job.train.num_envs, seed, threads)
-    result = train(job.train, env, directory, job.resume, init=None if job.init is None else Path(job.init))
+    result = train(
+        job.train,
+        env,
+        directory,
+        job.resume,
+        init=None if job.init is None else Path(job.init),
+        teacher=None if job.teacher is None else locate(job.teacher),
+    )
     if parallel.rank() > 0:
         return result
     artefact.save(

@@ -34,6 +34,10 @@ class Distribution(ABC):
         """Kullback-Leibler divergence [nat] of ``other``, of the same kind, from this distribution, (...)."""
 
     @abstractmethod
+    def cross_entropy(self, unit: Tensor) -> Tensor:
+        """Of unit actions (..., actuators) that another policy took, (...) [nat]; least for one that does the same."""
+
+    @abstractmethod
     def mode(self) -> Tensor:
         """The most probable actions, (..., actuators)."""
 
@@ -61,6 +65,16 @@ class MultiCategorical(Distribution):
     def kl(self, other: Distribution) -> Tensor:
         """See ``Distribution``."""
         return (self.parameters.exp() * (self.parameters - other.parameters)).sum(dim=(-2, -1))
+
+    def cross_entropy(self, unit: Tensor) -> Tensor:
+        """See ``Distribution``; an action between two classes is shared out between them, so that its mean is kept."""
+        classes = self.parameters.shape[-2]
+        position = (unit.clamp(-1.0, 1.0) + 1.0) * (0.5 * (classes - 1))
+        below = position.floor().clamp(max=classes - 2)
+        upper = position - below
+        index = below.long().unsqueeze(-2)
+        lower_log, upper_log = (self.parameters.gather(-2, at).squeeze(-2) for at in (index, index + 1))
+        return -((1.0 - upper) * lower_log + upper * upper_log).sum(dim=-1)
 
     def mode(self) -> Tensor:
         """See ``Distribution``."""
@@ -115,6 +129,10 @@ class Gaussian(Distribution):
         ratio = self.sigma / sigma
         deviation = (self.mean - mean) / sigma
         return (0.5 * (ratio.square() + deviation.square() - 1.0) - ratio.log()).sum(dim=-1)
+
+    def cross_entropy(self, unit: Tensor) -> Tensor:
+        """See ``Distribution``."""
+        return -self.log_prob(unit)
 
     def mode(self) -> Tensor:
         """See ``Distribution``."""

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from policy import parallel
-from policy.experience import Rollout
 
 WINDOW = 200
 """Means are over at least so many of the latest episodes."""
@@ -23,14 +22,14 @@ class EpisodeStatistics:
         self.sums: list[Tensor] = []
         """Per roll-out: episodes ended and the sums of their successes, rewards and steps, (4,) float64."""
 
-    def update(self, rollout: Rollout) -> None:
-        """Takes in a roll-out, and those of all other ranks."""
+    def update(self, reward: Tensor, terminated: Tensor, truncated: Tensor, successes: Tensor) -> None:
+        """Takes in a roll-out, fields as of ``policy.experience.Rollout``, (T, n), and those of all other ranks."""
         total = torch.zeros(4, dtype=torch.float64, device=self.reward.device)
-        done = rollout.terminated | rollout.truncated
+        done = terminated | truncated
         for t in range(len(done)):
-            self.reward += rollout.reward[t]
+            self.reward += reward[t]
             self.steps += 1.0
-            ended = torch.stack((torch.ones_like(self.reward), rollout.successes[t].float(), self.reward, self.steps))
+            ended = torch.stack((torch.ones_like(self.reward), successes[t].float(), self.reward, self.steps))
             total += (ended * done[t]).sum(dim=1, dtype=torch.float64)
             self.reward *= ~done[t]
             self.steps *= ~done[t]

@@ -1,73 +1,67 @@
-"""A training run between two updates: all that a checkpoint holds, and one step further."""
+"""A training run between two updates: what all algorithms have in common."""
 
-import time
+from abc import ABC, abstractmethod
 from dataclasses import asdict
 from typing import Any
 
-import torch
-
-from policy import parallel
 from policy.checkpoint import CheckpointError
 from policy.curriculum import CurriculumConfig
-from policy.episodes import EpisodeStatistics
-from policy.network import Actor, Critic
-from policy.ppo import PPO
+from policy.network import Actor
 from policy.progress import Row
-from policy.rollout import Collector
 from policy.train_config import RESUMABLE, TrainConfig
 from sim.vector_env import Adjustable, Difficulty, VectorEnv
 
 
-class Run:
-    """Everything of a run that a checkpoint holds."""
+class Run(ABC):
+    """Everything of a run that a checkpoint holds, and one step further."""
+
+    actor: Actor
+    """The policy."""
 
     def __init__(self, config: TrainConfig, env: VectorEnv) -> None:
         self.config = config
         self.env = env
         self.period = env.action_contract.period
-        weights = torch.Generator().manual_seed(config.seed)
-        contract = env.action_contract
-        self.actor = Actor(env.policy_contract.sizes, contract.size, contract.bins, config.network, weights)
-        self.critic = Critic(env.critic_contract.sizes, config.network, weights)
-        _adjust(env, config.curriculum, control_steps=0)
-        observation = env.reset()
-        device = observation.policy.device
-        self.actor.to(device)
-        self.critic.to(device)
-        self.generator = torch.Generator(device).manual_seed(parallel.seed(config.seed + 1))
-        self.collector = Collector(env, observation, self.actor, self.critic, config.ppo.chunk, self.generator)
-        self.ppo = PPO(self.actor, self.critic, config.ppo, self.generator)
-        self.episodes = EpisodeStatistics(config.num_envs, device)
         self.updates = 0
         self.control_steps = 0
         self.elapsed = 0.0
 
+    @abstractmethod
     def update(self) -> Row:
-        """One roll-out and what is learnt from it; the row of the progress file."""
-        began = time.perf_counter()
-        curriculum = _adjust(self.env, self.config.curriculum, self.control_steps)
-        rollout = self.collector.collect(self.config.horizon)
-        collected = time.perf_counter()
-        # the first roll-out only shows the normalizers what observations look like
-        first = self.updates == 0
-        metrics = {} if first else self.ppo.update(rollout)
-        # after the update, so that roll-out and update see the same inputs
-        self.actor.trunk.normalizer.update(rollout.policy)
-        self.critic.trunk.normalizer.update(rollout.critic)
-        self.episodes.update(rollout)
-        self.updates += 1
-        self.control_steps += self.config.horizon * self.config.num_envs * parallel.size()
-        return {
-            "update": self.updates,
-            "control_steps": self.control_steps,
-            "simulated_hours": self.control_steps * self.period / 3600.0,
-            "rollout_seconds": collected - began,
-            "update_seconds": time.perf_counter() - collected,
-            **self.episodes.means(),
-            **self.env.metrics(),
-            **curriculum,
-            **metrics,
-        }
+        """Some control steps and what is learnt from them; the row of the progress file."""
+
+    @abstractmethod
+    def successes(self) -> float | None:
+        """Mean successes of the latest episodes; None before the first has ended."""
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint holds; on rank 0, the others only give their parts.
+
+        Raises:
+            RanksDiffer: if the networks of the ranks have drifted apart.
+        """
+
+    @abstractmethod
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on exactly from a checkpoint.
+
+        Raises:
+            CheckpointError: if it was made under other settings, or by another number of ranks.
+        """
+
+    @abstractmethod
+    def begin_with(self, other: dict[str, Any]) -> None:
+        """Takes over what another run has learnt, from its checkpoint.
+
+        Raises:
+            CheckpointError: if it has another network, or other observations or actions.
+        """
+
+    @property
+    def must_save(self) -> bool:
+        """Whether the next update needs a checkpoint before it, however short ago the latest was."""
+        return False
 
     def share(self) -> float:
         """Share of the budget that is spent."""
@@ -83,36 +77,15 @@ class Run:
         by_time = 60.0 * config.minutes - self.elapsed if config.minutes else float("inf")
         return max(0.0, min(by_steps, by_time))
 
-    def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint holds; on rank 0, the others only give their parts.
-
-        Raises:
-            RanksDiffer: if the networks of the ranks have drifted apart.
-        """
-        learnt = {
-            "actor": dict(self.actor.state_dict()),
-            "critic": dict(self.critic.state_dict()),
-            "optimizer": self.ppo.optimizer.state_dict(),
+    def counters(self) -> dict[str, Any]:
+        """Where the run is, as the rows of the progress file have it."""
+        return {
+            "update": self.updates,
+            "control_steps": self.control_steps,
+            "simulated_hours": self.control_steps * self.period / 3600.0,
         }
-        parallel.require_equal(learnt)
-        return (
-            self._settings()
-            | learnt
-            | {
-                "ranks": parallel.gather(
-                    {
-                        "collector": self.collector.state_dict(),
-                        "generator": self.generator.get_state(),
-                        "episodes": self.episodes.state_dict(),
-                    }
-                ),
-                "updates": self.updates,
-                "control_steps": self.control_steps,
-                "elapsed": self.elapsed,
-            }
-        )
 
-    def _settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
         """What must be the same when a run is resumed."""
         return {
             "config": asdict(self.config),
@@ -123,51 +96,14 @@ class Run:
             "action": self.env.action_contract.describe(),
         }
 
-    def begin_with(self, other: dict[str, Any]) -> None:
-        """Takes over what another run has learnt; the learning rates stay those of this run's configuration.
-
-        Raises:
-            CheckpointError: if it has another network, or other observations or actions.
-        """
-        present = self._settings()
-        for part in ("observation", "action"):
-            _require_same(part, other[part], present[part])
-        _require_same("config.network", other["config"]["network"], present["config"]["network"])
-        self.actor.load_state_dict(other["actor"])
-        self.critic.load_state_dict(other["critic"])
-        # its state holds the other run's learning rates beside the moments of the gradients
-        rates = [group["lr"] for group in self.ppo.optimizer.param_groups]
-        self.ppo.optimizer.load_state_dict(other["optimizer"])
-        for group, rate in zip(self.ppo.optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on exactly from a checkpoint.
-
-        Raises:
-            CheckpointError: if it was made under other settings, or by another number of ranks.
-        """
-        present = self._settings()
+    def require_settings(self, state: dict[str, Any]) -> None:
+        """Raises CheckpointError if a checkpoint was made under other settings."""
+        present = self.settings()
         for part in ("config", "observation", "action"):
-            _require_same(part, state[part], present[part])
-        if len(state["ranks"]) != parallel.size():
-            raise CheckpointError(
-                f"the checkpoint is of a run of {len(state['ranks'])} ranks, this one has {parallel.size()}; "
-                "resume with as many"
-            )
-        self.actor.load_state_dict(state["actor"])
-        self.critic.load_state_dict(state["critic"])
-        self.ppo.optimizer.load_state_dict(state["optimizer"])
-        own = state["ranks"][parallel.rank()]
-        self.collector.load_state_dict(own["collector"])
-        self.generator.set_state(own["generator"])
-        self.episodes.load_state_dict(own["episodes"])
-        self.updates = state["updates"]
-        self.control_steps = state["control_steps"]
-        self.elapsed = state["elapsed"]
+            require_same(part, state[part], present[part])
 
 
-def _adjust(env: VectorEnv, curriculum: CurriculumConfig, control_steps: int) -> dict[str, float]:
+def adjust(env: VectorEnv, curriculum: CurriculumConfig, control_steps: int) -> dict[str, float]:
     """Makes the worlds as hard as they shall be after so many control steps; what that is, named for the log."""
     if not curriculum.scheduled:
         return {}
@@ -177,7 +113,7 @@ def _adjust(env: VectorEnv, curriculum: CurriculumConfig, control_steps: int) ->
     return curriculum.metrics(control_steps)
 
 
-def _require_same(name: str, saved: object, present: object) -> None:
+def require_same(name: str, saved: object, present: object) -> None:
     """Refuses a checkpoint made under other settings, naming the first that differs."""
     if isinstance(saved, dict) and isinstance(present, dict):
         for key in sorted(saved.keys() | present.keys()):
@@ -189,7 +125,7 @@ def _require_same(name: str, saved: object, present: object) -> None:
                     f"the {one} run has a setting {name}.{key}, the {other} run has none such; "
                     "resume with the version of inhand that began it"
                 )
-            _require_same(f"{name}.{key}", saved[key], present[key])
+            require_same(f"{name}.{key}", saved[key], present[key])
     elif saved != present:
         raise CheckpointError(
             f"the checkpoint was made with {name} = {saved}, this run has {present}; resume with the same settings"

@@ -9,13 +9,15 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from policy import checkpoint, parallel
+from policy import artefact, checkpoint, parallel
 from policy.checkpoint import CheckpointError
 from policy.display import TrainDisplay
 from policy.interrupt import InterruptRequest
 from policy.network import Actor
 from policy.progress import HOURS_PER_YEAR, ProgressWriter, Row
+from policy.recurrent_run import RecurrentRun
 from policy.run import Run
+from policy.teacher import TeacherRun
 from policy.train_config import TrainConfig
 from sim.vector_env import VectorEnv
 
@@ -54,6 +56,7 @@ def train(
     resume: bool = False,
     console: Console | None = None,
     init: Path | None = None,
+    teacher: Path | None = None,
 ) -> TrainResult:
     """Trains in ``env`` and leaves checkpoints, ``progress.jsonl`` and TensorBoard files in ``run_dir``.
 
@@ -67,9 +70,11 @@ def train(
         console: where the progress is shown.
         init: directory of another run, whose networks and optimizer a new run begins with; of that run's settings those
             of the networks, observations and actions must be the same.
+        teacher: directory of the policy artefact that distillation imitates.
 
     Raises:
-        ValueError: if ``env`` does not fit ``config``.
+        ValueError: if ``env`` or ``teacher`` does not fit ``config``.
+        ArtefactError: if ``teacher`` cannot be loaded.
         CheckpointError: if there is a checkpoint and no ``resume``, or ``resume`` and none that fits.
         FloatingPointError: if the simulation returns a value that is not finite.
     """
@@ -79,7 +84,7 @@ def train(
         saved = _saved(run_dir / "checkpoints", resume)
     if threads := config.threads or parallel.threads():
         torch.set_num_threads(threads)
-    run = Run(config, env)
+    run = _new_run(config, env, run_dir, teacher)
     if saved is not None:
         run.load_state_dict(saved)
     elif init is not None:
@@ -99,6 +104,18 @@ def train(
             display.show(row, seconds_left)
 
         return _loop(run, run_dir, interrupt, tell)
+
+
+def _new_run(config: TrainConfig, env: VectorEnv, run_dir: Path, teacher: Path | None) -> Run:
+    if (teacher is not None) != (config.algorithm == "distill"):
+        raise ValueError(
+            "distillation needs a teacher: teacher=RUN/policy"
+            if teacher is None
+            else f"teacher is {teacher}, but train.algorithm is {config.algorithm}; only distill imitates one"
+        )
+    if config.algorithm == "teacher":
+        return TeacherRun(config, env, run_dir / "replay")
+    return RecurrentRun(config, env, None if teacher is None else artefact.load(teacher))
 
 
 def _saved(directory: Path, resume: bool) -> dict[str, Any] | None:
@@ -144,7 +161,7 @@ def _loop(run: Run, run_dir: Path, interrupt: InterruptRequest, tell: Callable[[
             "years_per_hour": _years(speed * 3600.0, run.period),
         }
         tell(row, run.seconds_left(speed))
-        if run.elapsed - saved_at >= 60.0 * config.checkpoint_minutes:
+        if run.elapsed - saved_at >= 60.0 * config.checkpoint_minutes or run.must_save:
             save()
     if saved_update != run.updates:
         save()
@@ -155,7 +172,7 @@ def _loop(run: Run, run_dir: Path, interrupt: InterruptRequest, tell: Callable[[
         elapsed=run.elapsed,
         steps_per_second=speed,
         years_per_hour=_years(speed * 3600.0, run.period),
-        successes=run.episodes.means()["successes"],
+        successes=run.successes(),
         interrupted=run.share() < 1.0,
     )
 

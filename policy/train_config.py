@@ -4,7 +4,10 @@ from dataclasses import dataclass, field
 
 from policy.curriculum import CurriculumConfig
 from policy.network import NetworkConfig
-from policy.ppo import PPOConfig
+from policy.ppo_config import PPOConfig
+from policy.teacher_config import TeacherConfig
+
+ALGORITHMS = ("ppo", "teacher", "distill")
 
 RESUMABLE = ("steps", "minutes", "checkpoint_minutes", "keep_checkpoints", "threads")
 """Settings that may differ when a run is resumed; all others decide what is learnt."""
@@ -17,6 +20,10 @@ class TrainConfig:
     Raises:
         ValueError: if a value is out of its range, or there is no budget.
     """
+
+    algorithm: str = "ppo"
+    """``ppo``: the LSTM policy by PPO; ``teacher``: a policy that sees the clean state, off-policy;
+    ``distill``: the LSTM policy learns to do what a teacher does."""
 
     seed: int = 0
     """Of the weights, the exploration and the order of the samples; the simulation has its own."""
@@ -45,9 +52,12 @@ class TrainConfig:
 
     network: NetworkConfig = field(default_factory=NetworkConfig)
     ppo: PPOConfig = field(default_factory=PPOConfig)
+    teacher: TeacherConfig = field(default_factory=TeacherConfig)
     curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
 
     def __post_init__(self) -> None:
+        if self.algorithm not in ALGORITHMS:
+            raise ValueError(f"train algorithm is {self.algorithm!r}; allowed: {', '.join(ALGORITHMS)}")
         for name in ("num_envs", "horizon", "keep_checkpoints"):
             if getattr(self, name) < 1:
                 raise ValueError(f"train {name} is {getattr(self, name)}; 1 or more are needed")

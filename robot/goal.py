@@ -78,6 +78,35 @@ def sample_goals(law: str, n: int, generator: torch.Generator) -> Tensor:
     return rotation.multiply(rotation.from_axis_angle(up, yaw), face)
 
 
+def nearest_goal(law: str, object_quat: Tensor) -> Tensor:
+    """Of the goals that a law can draw, the one nearest to the blocks' orientations (n, 4); (n, 4)."""
+    if law == "so3":
+        return object_quat
+    device, dtype = object_quat.device, object_quat.dtype
+    up = torch.tensor(UP_BASE, device=device, dtype=dtype)
+    upright = rotation.multiply(object_quat.unsqueeze(1), rotation.conjugate(_face_up_quats(device).to(dtype)))
+    # of each rotation that remains, only the part about the vertical can be had: the twist of its swing and twist
+    along = (upright[..., 1:] * up).sum(-1)
+    yaw = 2.0 * torch.atan2(along, upright[..., 0])
+    if law == "parallel":
+        yaw = (yaw / (0.5 * math.pi)).round() * (0.5 * math.pi)
+    goals = rotation.multiply(rotation.from_axis_angle(up.expand(*yaw.shape, 3), yaw), _face_up_quats(device).to(dtype))
+    best = rotation.distance(goals, object_quat.unsqueeze(1)).argmin(1)
+    return goals[torch.arange(len(goals), device=device), best]
+
+
+def first_unreached(drawn: Tensor, object_quat: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
+    """Of goals (n, k, 4) the first that blocks at (n, 4) have not reached, or the farthest if all are; (n, 4).
+
+    Also the rotations to it [rad], (n,).
+    """
+    away = rotation.distance(drawn, object_quat.to(drawn).unsqueeze(1))
+    far = away >= threshold
+    choice = torch.where(far.any(1), far.int().argmax(1), away.argmax(1))
+    rows = torch.arange(len(drawn), device=drawn.device)
+    return drawn[rows, choice], away[rows, choice]
+
+
 def dropped(object_pos: Tensor) -> Tensor:
     """Whether the block, at (n, 3) in the base frame [m], has fallen off the hand, (n,) bool."""
     up = torch.tensor(UP_BASE).to(object_pos)
@@ -145,17 +174,15 @@ class GoalTracker:
     def _new_goal(self, ids: Tensor, object_quat: Tensor) -> None:
         m = len(ids)
         drawn = sample_goals(self.config.law, CANDIDATES * m, self.generator).view(m, CANDIDATES, 4)
-        away = rotation.distance(drawn, object_quat.to(drawn).unsqueeze(1))
-        # the first candidate not yet reached; if all are, the farthest
-        far = away >= self.config.threshold
-        choice = torch.where(far.any(1), far.int().argmax(1), away.argmax(1))
+        goal, away = first_unreached(drawn, object_quat, self.config.threshold)
         if self.config.near:
-            nearest = torch.where(far.any(1), away.masked_fill(~far, torch.inf).argmin(1), away.argmax(1))
+            order = rotation.distance(drawn, object_quat.to(drawn).unsqueeze(1)).argsort(1)
+            sorted_goals = drawn.gather(1, order.unsqueeze(-1).expand_as(drawn))
+            nearest, least = first_unreached(sorted_goals, object_quat, self.config.threshold)
             near = torch.rand(m, generator=self.generator, device=drawn.device) < self.config.near
-            choice = torch.where(near, nearest, choice)
-        rows = torch.arange(m, device=drawn.device)
-        self.quat[ids] = drawn[rows, choice]
-        self.distance[ids] = away[rows, choice]
+            goal, away = torch.where(near.unsqueeze(1), nearest, goal), torch.where(near, least, away)
+        self.quat[ids] = goal
+        self.distance[ids] = away
         self.steps[ids] = 0
 
     def state_dict(self) -> dict[str, Tensor]:

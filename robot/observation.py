@@ -39,6 +39,7 @@ FIELDS: dict[str, Field] = {
         Field("object_quat", (4,), "wxyz", "base", "orientation of the block"),
         Field("goal_quat", (4,), "wxyz", "base", "orientation the block shall reach"),
         Field("goal_rel_quat", (4,), "wxyz", "base", "rotation still to go: goal ⊗ object⁻¹"),
+        Field("goal_rel_matrix", (3, 3), "-", "base", "the same as a matrix, in which no rotation has two values"),
         Field("object_lattice", (3, 3), "-", "base", "how the block lies, whichever face is which: (R∘R∘R) Rᵀ"),
         Field("joint_pos", (NUM_JOINTS,), "rad", "-", "joint angles"),
         Field("joint_vel", (NUM_JOINTS,), "rad/s", "-", "joint velocities"),
@@ -54,6 +55,10 @@ def _goal_rel_quat(goal_quat: Tensor, object_quat: Tensor) -> Tensor:
     return rotation.multiply(goal_quat, rotation.conjugate(object_quat))
 
 
+def _goal_rel_matrix(goal_quat: Tensor, object_quat: Tensor) -> Tensor:
+    return rotation.to_matrix(_goal_rel_quat(goal_quat, object_quat))
+
+
 def _object_lattice(object_quat: Tensor) -> Tensor:
     """Fourth moments of the block's axes: equal for all 24 orientations in which a cube looks alike, and only for them.
 
@@ -66,6 +71,7 @@ def _object_lattice(object_quat: Tensor) -> Tensor:
 
 DERIVED: dict[str, tuple[Callable[..., Tensor], tuple[str, ...]]] = {
     "goal_rel_quat": (_goal_rel_quat, ("goal_quat", "object_quat")),
+    "goal_rel_matrix": (_goal_rel_matrix, ("goal_quat", "object_quat")),
     "object_lattice": (_object_lattice, ("object_quat",)),
 }
 """Fields computed here, and from which others, so that simulation and deployment cannot compute them differently."""
@@ -126,6 +132,11 @@ class ObservationContract:
             parts.append(value.flatten(1).float())
         return torch.cat(parts, dim=1)
 
+    def split(self, vector: Tensor) -> dict[str, Tensor]:
+        """The fields ``(n, *shape)`` of a network input ``(n, size)``."""
+        parts = vector.split(self.sizes, dim=1)
+        return {field.name: part.unflatten(1, field.shape) for field, part in zip(self.fields, parts, strict=True)}
+
     def describe(self) -> list[dict[str, object]]:
         """The contract as plain data, for ``contract.json``."""
         return [
@@ -135,7 +146,7 @@ class ObservationContract:
 
 
 def _value(name: str, measurement: Mapping[str, Tensor]) -> Tensor:
-    if name not in DERIVED:
+    if name in measurement or name not in DERIVED:
         return measurement[name]
     function, sources = DERIVED[name]
     return function(*(measurement[source] for source in sources))

@@ -15,7 +15,7 @@ from randomization.draws import Source
 from randomization.sensing import Sensing
 from robot import hand
 from robot.action import ActionPath
-from robot.goal import GoalStep, GoalTracker, dropped
+from robot.goal import GoalTracker, dropped
 from robot.observation import ObservationContract
 from robot.plant import SHADOW, PlantConfig
 from sim.equipment import equip
@@ -117,7 +117,8 @@ class ReorientEnv:
         lost = self._lost()
         fallen = dropped(self.measurement["object_pos"]) & ~lost
         goal = self.goals.step(self.measurement["object_quat"])
-        reward = torch.where(lost, 0.0, self._reward(goal, fallen))
+        earned = self.task.reward.of(goal.progress, goal.remaining, goal.reached, fallen)
+        reward = torch.where(lost, 0.0, earned)
         terminated = fallen | lost
         truncated = (goal.timed_out | goal.finished) & ~terminated
         done = terminated | truncated
@@ -142,13 +143,6 @@ class ReorientEnv:
             self.diverged += int(lost.sum())
             log.warning("the simulation diverged in %d worlds, %d so far; they start anew", lost.sum(), self.diverged)
         return lost
-
-    def _reward(self, goal: GoalStep, fallen: Tensor) -> Tensor:
-        weights = self.task.reward
-        reward = weights.progress * goal.progress + weights.goal * goal.reached + weights.drop * fallen
-        if weights.proximity:
-            reward = reward + weights.proximity / (goal.remaining + 0.1)
-        return reward
 
     def randomize(self, ids: Tensor) -> None:
         """Draws the physics and imperfections of a new episode for worlds ``ids``, (m,), in whatever state they are."""

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from torch import Tensor
+
 from robot.action import ActionContract
 from robot.goal import GoalConfig
 from sim.reset import ResetConfig
@@ -19,6 +21,20 @@ class RewardConfig:
     goal: float = 5.0
     drop: float = -20.0
     proximity: float = 0.0
+
+    def of(self, progress: Tensor, remaining: Tensor, reached: Tensor, fallen: Tensor) -> Tensor:
+        """The reward of a control step of n hands, (n,).
+
+        Args:
+            progress: rotation [rad] by which the block came nearer to its goal, (n,).
+            remaining: rotation [rad] still to go to it, (n,).
+            reached: it was reached, (n,) bool.
+            fallen: the block fell, (n,) bool.
+        """
+        reward = self.progress * progress + self.goal * reached + self.drop * fallen
+        if self.proximity:
+            reward = reward + self.proximity / (remaining + 0.1)
+        return reward
 
 
 @dataclass

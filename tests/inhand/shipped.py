@@ -5,7 +5,7 @@ from pathlib import Path
 
 from policy import artefact
 from policy.network import NetworkConfig
-from policy.ppo import PPOConfig
+from policy.ppo_config import PPOConfig
 from policy.train import TrainConfig, train
 from tests.policy.toy import ToyEnv
 

@@ -8,7 +8,7 @@ import pytest
 
 from inhand.train import TrainJob, run_training
 from policy.network import NetworkConfig
-from policy.ppo import PPOConfig
+from policy.ppo_config import PPOConfig
 from policy.progress import Row, read_progress
 from policy.train import TrainConfig
 from randomization.adr import ADRConfig

@@ -9,7 +9,7 @@ from inhand.train import TrainJob, run_training
 from policy.checkpoint import CheckpointError
 from policy.curriculum import CurriculumConfig
 from policy.network import NetworkConfig
-from policy.ppo import PPOConfig
+from policy.ppo_config import PPOConfig
 from policy.progress import read_progress
 from policy.train import TrainConfig
 from randomization.config import RandomizationConfig

@@ -7,7 +7,7 @@ import torch
 from rich.console import Console
 
 from policy.network import Actor, NetworkConfig
-from policy.ppo import PPOConfig
+from policy.ppo_config import PPOConfig
 from policy.runtime import PolicyRuntime
 from policy.train import TrainConfig, train
 from sim.vector_env import VectorEnv

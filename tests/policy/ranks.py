@@ -14,7 +14,8 @@ from policy import parallel, relaunch
 from policy.experience import Rollout
 from policy.network import Actor, Critic
 from policy.network_config import NetworkConfig
-from policy.ppo import PPO, PPOConfig
+from policy.ppo import PPO
+from policy.ppo_config import PPOConfig
 from policy.train import train
 from policy.train_config import TrainConfig
 from tests.policy.toy import CRITIC, POLICY, ToyEnv

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from policy.network import NetworkConfig
-from policy.ppo import PPOConfig
+from policy.ppo_config import PPOConfig
 from tests.policy.cartpole import TASK, HiddenCartPole
 from tests.policy.learning import learn, returns
 

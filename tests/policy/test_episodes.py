@@ -20,7 +20,7 @@ def test_means_are_those_of_all_episodes_that_ended():
     episodes, running = [], [[0.0, 0] for _ in range(3)]
     for _ in range(4):
         rollout = collector.collect(10)
-        statistics.update(rollout)
+        statistics.update(rollout.reward, rollout.terminated, rollout.truncated, rollout.successes)
         for t in range(10):
             for i in range(3):
                 running[i] = [running[i][0] + rollout.reward[t, i].item(), running[i][1] + 1]
@@ -33,5 +33,5 @@ def test_means_are_those_of_all_episodes_that_ended():
 
     last = collector.collect(10)
     for _ in range(200):
-        statistics.update(last)
+        statistics.update(last.reward, last.terminated, last.truncated, last.successes)
     assert sum(float(sums[0]) for sums in statistics.sums[1:]) < WINDOW

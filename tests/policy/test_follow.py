@@ -14,7 +14,7 @@ from policy import artefact, checkpoint
 from policy.evaluate import Evaluation, evaluate
 from policy.follow import follow
 from policy.network import NetworkConfig
-from policy.ppo import PPOConfig
+from policy.ppo_config import PPOConfig
 from policy.runtime import PolicyRuntime
 from policy.scores import Score, draw_scores, ranking, read_scores, write_scores
 from policy.train import TrainConfig, train

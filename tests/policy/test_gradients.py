@@ -7,7 +7,8 @@ import torch
 
 from policy.experience import Sequences
 from policy.network import Actor, Critic, NetworkConfig
-from policy.ppo import PPO, PPOConfig
+from policy.ppo import PPO
+from policy.ppo_config import PPOConfig
 
 STEPS, COLUMNS, ACTUATORS = 5, 7, 2
 STEP = 1e-6
@@ -44,15 +45,15 @@ def test_the_gradient_of_the_loss_equals_finite_differences(bins, embedding):
     for group in ppo.optimizer.param_groups:
         group["lr"] = 0.0  # the weights are moved here only
     sequences = batch(bins, network.lstm, generator)
-    old = ppo._parameters(sequences)
+    old = ppo._aims(sequences)
     for parameter in actor.parameters():
         parameter.data += 0.05 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
 
     def loss() -> float:
-        metrics = ppo._minibatch(sequences, old)
+        metrics = ppo._minibatch(sequences, old, critic_only=False)
         return (metrics["policy_loss"] + metrics["value_loss"] - CONFIG.entropy * metrics["entropy"]).item()
 
-    assert 0.1 < ppo._minibatch(sequences, old)["clip_fraction"] < 0.9
+    assert 0.1 < ppo._minibatch(sequences, old, critic_only=False)["clip_fraction"] < 0.9
     gradients = [p.grad.clone() for p in (*actor.parameters(), *critic.parameters()) if p.grad is not None]
     parameters = [*actor.parameters(), *critic.parameters()]
     assert len(gradients) == len(parameters)
@@ -75,7 +76,7 @@ def test_an_entropy_weight_of_zero_leaves_the_rest_of_the_gradient():
         actor, critic = Actor(3, ACTUATORS, 3, network, generator), Critic(5, network, generator)
         ppo = PPO(actor.double(), critic.double(), replace(CONFIG, entropy=entropy), generator)
         sequences = batch(3, network.lstm, generator)
-        ppo._minibatch(sequences, ppo._parameters(sequences))
+        ppo._minibatch(sequences, ppo._aims(sequences), critic_only=False)
         return torch.cat([p.grad.flatten() for p in actor.parameters() if p.grad is not None])
 
     torch.testing.assert_close(gradient(0.0), gradient(1e-12))

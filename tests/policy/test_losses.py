@@ -12,7 +12,7 @@ from torch import nn
 
 from policy.experience import Rollout
 from policy.network import Actor, Critic
-from policy.ppo import PPOConfig
+from policy.ppo_config import PPOConfig
 from tests.policy.test_advantage import naive as naive_advantage
 from tests.policy.test_ppo import learner
 

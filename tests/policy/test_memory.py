@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import binomtest
 
 from policy.network import NetworkConfig
-from policy.ppo import PPOConfig
+from policy.ppo_config import PPOConfig
 from tests.policy.learning import learn, returns
 from tests.policy.toy import CueEnv
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from policy.network import Actor, Critic, NetworkConfig
-from policy.ppo import PPO, PPOConfig, clipped_loss
+from policy.ppo import PPO, clipped_loss
+from policy.ppo_config import PPOConfig
 from policy.rollout import Collector
 from tests.policy.toy import CRITIC, POLICY, CountdownEnv, GaussianEnv, ToyEnv
 

@@ -18,7 +18,7 @@ from policy import checkpoint
 from policy.checkpoint import CheckpointError
 from policy.curriculum import CurriculumConfig
 from policy.network import NetworkConfig
-from policy.ppo import PPOConfig
+from policy.ppo_config import PPOConfig
 from policy.progress import read_progress
 from policy.train import TrainConfig, TrainResult, train
 from sim.vector_env import Difficulty, Step

@@ -1,0 +1,62 @@
+"""Distillation: the student acts, the teacher says what it would have done (DAgger, Ross et al. 2011).
+
+The student sees what the robot would measure, noise and delays included, and has its memory; the teacher sees the clean
+state of the same worlds. The student's own critic learns the value of the student, as PPO's does, so that PPO can go on
+from here.
+"""
+
+import torch
+from torch import Tensor
+
+from policy.artefact import Artefact
+from policy.distribution import Distribution
+from policy.experience import Sequences
+from policy.learner import Learner
+from policy.network import Actor, Critic
+from policy.ppo_config import PPOConfig
+from robot.observation import ObservationContract
+
+
+class TeacherPolicy:
+    """A trained policy, asked what it would do in states that a critic sees."""
+
+    def __init__(self, artefact: Artefact, critic_contract: ObservationContract, device: torch.device) -> None:
+        """Raises ValueError if the policy has a memory, or reads what the critic does not see."""
+        if artefact.actor.trunk.state_width:
+            raise ValueError("the teacher has a memory; only a policy without can judge single states (algo=teacher)")
+        for name in artefact.policy_contract.names:
+            if name not in critic_contract.names:
+                raise ValueError(f"task.critic_observation lacks {name}, which the teacher reads")
+        self.actor = artefact.actor.to(device)
+        self.contract = artefact.policy_contract
+        self.bins = artefact.action_contract
+        self.critic_contract = critic_contract
+
+    @torch.no_grad()
+    def act(self, critic: Tensor) -> Tensor:
+        """Its unit actions (..., actuators), of observations of the critic (..., c)."""
+        seen = self.contract.vector(self.critic_contract.split(critic.flatten(0, -2)))
+        output, _ = self.actor.step(seen, self.actor.initial_state(len(seen)))
+        action = self.bins.unit(self.actor.distribution(output).mode())
+        return action.unflatten(0, critic.shape[:-1])
+
+
+class Distiller(Learner):
+    """Learns to do what a teacher does."""
+
+    def __init__(
+        self, actor: Actor, critic: Critic, config: PPOConfig, generator: torch.Generator, teacher: TeacherPolicy
+    ) -> None:
+        super().__init__(actor, critic, config, generator)
+        self.teacher = teacher
+
+    @torch.no_grad()
+    def _aims(self, sequences: Sequences) -> Tensor:
+        """The teacher's unit actions, (L, m, actuators)."""
+        return self.teacher.act(sequences.critic)
+
+    def _actor_loss(self, new: Distribution, batch: Sequences, aims: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        loss = new.cross_entropy(aims).mean()
+        with torch.no_grad():
+            entropy = new.entropy().mean()
+        return loss, {"imitation_loss": loss.detach(), "entropy": entropy}

@@ -1,0 +1,125 @@
+"""How recurrent networks learn from a roll-out: advantages, sequences, minibatches; subclasses give the loss."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from policy import parallel
+from policy.advantage import generalized_advantage
+from policy.allocator import keep_freed_memory
+from policy.distribution import Distribution
+from policy.experience import Rollout, Sequences
+from policy.network import Actor, Critic
+from policy.ppo_config import PPOConfig
+from policy.precision import has_bf16
+
+
+class Learner(ABC):
+    """Both networks and their optimizer."""
+
+    def __init__(self, actor: Actor, critic: Critic, config: PPOConfig, generator: torch.Generator) -> None:
+        """``generator`` shuffles the minibatches; it is on the networks' device."""
+        keep_freed_memory()
+        self.actor = actor
+        self.critic = critic
+        self.config = config
+        self.generator = generator
+        groups = [
+            {"params": list(actor.parameters()), "lr": config.learning_rate},
+            {"params": list(critic.parameters()), "lr": config.critic_learning_rate},
+        ]
+        self._bf16 = config.bf16 and has_bf16(generator.device)
+        self.optimizer = torch.optim.Adam(groups, eps=1e-5, fused=True)
+
+    @abstractmethod
+    def _aims(self, sequences: Sequences) -> Tensor:
+        """What the actor's loss compares its outputs with, (L, m, …), computed once for all passes over a roll-out."""
+
+    @abstractmethod
+    def _actor_loss(self, new: Distribution, batch: Sequences, aims: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of a minibatch, and metrics."""
+
+    def update(self, rollout: Rollout, critic_only: bool = False) -> dict[str, float]:
+        """Improves both networks; returns the metrics, means over all minibatches of the update and over all ranks.
+
+        With several ranks, each gives the roll-out of its own worlds, all of one size; what comes out is what one rank
+        with all of these worlds would give, but for the order of summation and of the samples.
+
+        Args:
+            rollout: of the actor as it is.
+            critic_only: leave the actor as it is.
+        """
+        config = self.config
+        advantage = generalized_advantage(
+            rollout.reward,
+            rollout.value,
+            rollout.last_value,
+            rollout.terminated,
+            rollout.truncated,
+            rollout.final_value,
+            config.gamma,
+            config.lam,
+        )
+        returns = advantage + rollout.value
+        unexplained = _variance(returns - rollout.value) / _variance(returns).clamp(min=1e-12)
+        self.critic.normalizer.update(returns.unsqueeze(-1))
+        target = self.critic.normalizer(returns.unsqueeze(-1)).squeeze(-1)
+        sequences = Sequences.cut(rollout, advantage, target)
+        aims = self._aims(sequences)
+
+        metrics: list[dict[str, Tensor]] = []
+        for _ in range(config.epochs):
+            order = torch.randperm(len(sequences), generator=self.generator, device=self.generator.device)
+            metrics += [
+                self._minibatch(sequences.select(ids), aims.index_select(1, ids), critic_only)
+                for ids in order.tensor_split(config.minibatches)
+            ]
+        table = parallel.mean(torch.stack([torch.stack(list(each.values())) for each in metrics]).mean(dim=0))
+        means = dict(zip(metrics[0], table.tolist(), strict=True))
+        means["explained_variance"] = 1.0 - unexplained.item()
+        means["learning_rate"] = float(self.optimizer.param_groups[0]["lr"])
+        return means
+
+    def _parts(self, sequences: Sequences) -> list[Sequences]:
+        """The sequences in order, in parts as large as a minibatch."""
+        order = torch.arange(len(sequences), device=sequences.starts.device)
+        return [sequences.select(ids) for ids in order.tensor_split(self.config.minibatches)]
+
+    def _minibatch(self, batch: Sequences, aims: Tensor, critic_only: bool) -> dict[str, Tensor]:
+        config = self.config
+        with self._autocast():
+            output = self.actor.sequence(batch.policy, batch.actor_state, batch.starts)
+            value = self.critic.sequence(batch.critic, batch.critic_state, batch.starts)
+        actor_loss, metrics = self._actor_loss(self.actor.distribution(output), batch, aims)
+        value_loss = 0.5 * (value - batch.target).square().mean()
+        self.optimizer.zero_grad(set_to_none=True)
+        (value_loss if critic_only else actor_loss + value_loss).backward()
+        learning = [*([] if critic_only else self.actor.parameters()), *self.critic.parameters()]
+        parallel.average_gradients(learning)
+        actor_norm = nn.utils.clip_grad_norm_(self.actor.parameters(), config.max_grad_norm, error_if_nonfinite=True)
+        critic_norm = nn.utils.clip_grad_norm_(self.critic.parameters(), config.max_grad_norm, error_if_nonfinite=True)
+        if config.target_kl > 0.0 and "kl" in metrics and not critic_only:
+            self._adapt_learning_rate(parallel.mean(metrics["kl"].clone()).item())
+        self.optimizer.step()  # it skips what has no gradient
+        return {
+            **metrics,
+            "value_loss": value_loss.detach(),
+            "actor_grad_norm": actor_norm,
+            "critic_grad_norm": critic_norm,
+        }
+
+    def _adapt_learning_rate(self, kl: float) -> None:
+        """Smaller steps where the policy moved too far, larger where it hardly moved; band and factor of rl_games."""
+        group = self.optimizer.param_groups[0]
+        if kl > 2.0 * self.config.target_kl:
+            group["lr"] = max(group["lr"] / 1.5, self.config.min_learning_rate)
+        elif kl < 0.5 * self.config.target_kl:
+            group["lr"] = min(group["lr"] * 1.5, self.config.max_learning_rate)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.generator.device.type, torch.bfloat16, enabled=self._bf16)
+
+
+def _variance(values: Tensor) -> Tensor:
+    return parallel.moments(values.flatten())[2]

@@ -1,0 +1,75 @@
+"""The configuration of recurrent PPO."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class PPOConfig:
+    """How the recurrent networks are updated from a roll-out, by PPO and, as far as it applies, in distillation.
+
+    Raises:
+        ValueError: if a value is out of its range.
+    """
+
+    gamma: float = 0.998
+    """Discount per control step."""
+
+    lam: float = 0.95
+    """Lambda of generalized advantage estimation."""
+
+    clip: float = 0.2
+    """The probability ratio earns nothing beyond 1 ± clip."""
+
+    entropy: float = 0.01
+    """Weight of the entropy bonus [per nat, summed over the actuators]."""
+
+    learning_rate: float = 3e-4
+    """Adam's step size for the actor, the first one if it adapts."""
+
+    critic_learning_rate: float = 3e-4
+    """Adam's step size for the critic; always fixed."""
+
+    target_kl: float = 0.0
+    """If positive, the actor's learning rate adapts to keep the KL divergence of an update near this [nat]."""
+
+    min_learning_rate: float = 5e-5
+    """Lower bound of an adapting learning rate."""
+
+    max_learning_rate: float = 2e-3
+    """Upper bound of an adapting learning rate."""
+
+    critic_warmup: int = 0
+    """For so many updates only the critic learns: one that has never seen this task or policy misleads the actor."""
+
+    epochs: int = 3
+    """Passes over a roll-out (R19 Table 14: a sample is used 3 times)."""
+
+    minibatches: int = 4
+    """Parts of a pass, drawn anew for every pass."""
+
+    chunk: int = 10
+    """Control steps of truncated backpropagation through time; the horizon is a multiple."""
+
+    max_grad_norm: float = 1.0
+    """Gradients, of the actor and of the critic separately, are scaled down to this norm."""
+
+    bf16: bool = True
+    """Compute the update, never the roll-out, in bfloat16 where the processor has it: more than twice as fast."""
+
+    def __post_init__(self) -> None:
+        for name in ("gamma", "lam"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"ppo {name} is {getattr(self, name)}; allowed: 0 to 1")
+        for name in ("clip", "learning_rate", "critic_learning_rate", "min_learning_rate", "max_grad_norm"):
+            if getattr(self, name) <= 0.0:
+                raise ValueError(f"ppo {name} is {getattr(self, name)}; it must be positive")
+        for name in ("entropy", "target_kl", "critic_warmup"):
+            if getattr(self, name) < 0.0:
+                raise ValueError(f"ppo {name} is {getattr(self, name)}; it must not be negative")
+        for name in ("epochs", "minibatches", "chunk"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"ppo {name} is {getattr(self, name)}; 1 or more are needed")
+        if self.max_learning_rate < self.min_learning_rate:
+            raise ValueError(
+                f"ppo max_learning_rate is {self.max_learning_rate}, below min_learning_rate {self.min_learning_rate}"
+            )

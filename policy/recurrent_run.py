@@ -1,0 +1,150 @@
+"""A run of the recurrent policy: PPO, or distillation of a teacher."""
+
+import time
+from typing import Any
+
+import torch
+
+from policy import parallel
+from policy.artefact import Artefact
+from policy.checkpoint import CheckpointError
+from policy.distill import Distiller, TeacherPolicy
+from policy.episodes import EpisodeStatistics
+from policy.learner import Learner
+from policy.network import Actor, Critic
+from policy.ppo import PPO
+from policy.progress import Row
+from policy.rollout import Collector
+from policy.run import Run, adjust, require_same
+from policy.train_config import TrainConfig
+from sim.vector_env import VectorEnv
+
+
+class RecurrentRun(Run):
+    """Roll-outs of the LSTM policy, and updates from them."""
+
+    def __init__(self, config: TrainConfig, env: VectorEnv, teacher: Artefact | None = None) -> None:
+        """``teacher`` is imitated; without, the policy learns from its own success."""
+        super().__init__(config, env)
+        weights = torch.Generator().manual_seed(config.seed)
+        contract = env.action_contract
+        self.actor = Actor(env.policy_contract.sizes, contract.size, contract.bins, config.network, weights)
+        self.critic = Critic(env.critic_contract.sizes, config.network, weights)
+        adjust(env, config.curriculum, control_steps=0)
+        observation = env.reset()
+        device = observation.policy.device
+        self.actor.to(device)
+        self.critic.to(device)
+        self.generator = torch.Generator(device).manual_seed(parallel.seed(config.seed + 1))
+        self.collector = Collector(env, observation, self.actor, self.critic, config.ppo.chunk, self.generator)
+        self.learner: Learner
+        if teacher is None:
+            self.learner = PPO(self.actor, self.critic, config.ppo, self.generator)
+        else:
+            judge = TeacherPolicy(teacher, env.critic_contract, device)
+            self.learner = Distiller(self.actor, self.critic, config.ppo, self.generator, judge)
+        self._teacher = None if teacher is None else teacher.contract["sha256"]
+        self.episodes = EpisodeStatistics(config.num_envs, device)
+
+    def update(self) -> Row:
+        """One roll-out and what is learnt from it; the row of the progress file."""
+        began = time.perf_counter()
+        curriculum = adjust(self.env, self.config.curriculum, self.control_steps)
+        rollout = self.collector.collect(self.config.horizon)
+        collected = time.perf_counter()
+        # the first roll-out only shows the normalizers what observations look like
+        first = self.updates == 0
+        critic_only = self.updates <= self.config.ppo.critic_warmup
+        metrics = {} if first else self.learner.update(rollout, critic_only)
+        # after the update, so that roll-out and update see the same inputs
+        self.actor.trunk.normalizer.update(rollout.policy)
+        self.critic.trunk.normalizer.update(rollout.critic)
+        self.episodes.update(rollout.reward, rollout.terminated, rollout.truncated, rollout.successes)
+        self.updates += 1
+        self.control_steps += self.config.horizon * self.config.num_envs * parallel.size()
+        return {
+            **self.counters(),
+            "rollout_seconds": collected - began,
+            "update_seconds": time.perf_counter() - collected,
+            **self.episodes.means(),
+            **self.env.metrics(),
+            **curriculum,
+            **metrics,
+        }
+
+    def successes(self) -> float | None:
+        """See ``Run``."""
+        return self.episodes.means()["successes"]
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint holds; on rank 0, the others only give their parts.
+
+        Raises:
+            RanksDiffer: if the networks of the ranks have drifted apart.
+        """
+        learnt = {
+            "actor": dict(self.actor.state_dict()),
+            "critic": dict(self.critic.state_dict()),
+            "optimizer": self.learner.optimizer.state_dict(),
+        }
+        parallel.require_equal(learnt)
+        return (
+            self.settings()
+            | learnt
+            | {
+                "ranks": parallel.gather(
+                    {
+                        "collector": self.collector.state_dict(),
+                        "generator": self.generator.get_state(),
+                        "episodes": self.episodes.state_dict(),
+                    }
+                ),
+                "updates": self.updates,
+                "control_steps": self.control_steps,
+                "elapsed": self.elapsed,
+            }
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """See ``Run``."""
+        return super().settings() | {"teacher": self._teacher}
+
+    def begin_with(self, other: dict[str, Any]) -> None:
+        """See ``Run``; the learning rates stay those of this run's configuration."""
+        if "critic" not in other:
+            raise CheckpointError("the run to begin with is a teacher's; it is imitated, with algo=distill teacher=RUN")
+        present = self.settings()
+        for part in ("observation", "action"):
+            require_same(part, other[part], present[part])
+        require_same("config.network", other["config"]["network"], present["config"]["network"])
+        self.actor.load_state_dict(other["actor"])
+        self.critic.load_state_dict(other["critic"])
+        # its state holds the other run's learning rates beside the moments of the gradients
+        rates = [group["lr"] for group in self.learner.optimizer.param_groups]
+        self.learner.optimizer.load_state_dict(other["optimizer"])
+        for group, rate in zip(self.learner.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on exactly from a checkpoint.
+
+        Raises:
+            CheckpointError: if it was made under other settings, or by another number of ranks.
+        """
+        self.require_settings(state)
+        require_same("teacher", state["teacher"], self._teacher)
+        if len(state["ranks"]) != parallel.size():
+            raise CheckpointError(
+                f"the checkpoint is of a run of {len(state['ranks'])} ranks, this one has {parallel.size()}; "
+                "resume with as many"
+            )
+        self.actor.load_state_dict(state["actor"])
+        self.critic.load_state_dict(state["critic"])
+        self.learner.optimizer.load_state_dict(state["optimizer"])
+        own = state["ranks"][parallel.rank()]
+        self.collector.load_state_dict(own["collector"])
+        self.generator.set_state(own["generator"])
+        self.episodes.load_state_dict(own["episodes"])
+        self.updates = state["updates"]
+        self.control_steps = state["control_steps"]
+        self.elapsed = state["elapsed"]

@@ -1,0 +1,107 @@
+"""The configuration of the teacher."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TeacherConfig:
+    """How the teacher learns; ``policy/td3.py`` and ``policy/hindsight.py`` say what the values mean.
+
+    Raises:
+        ValueError: if a value is out of its range.
+    """
+
+    gamma: float = 0.98
+    """Discount per control step."""
+
+    n_step: int = 3
+    """Rewards summed before a value stands for the rest."""
+
+    batch: int = 2048
+    """Transitions in an update."""
+
+    updates_per_step: int = 2
+    """Updates after each control step of all worlds."""
+
+    replay: int = 8_000_000
+    """Control steps that are remembered, of all worlds together."""
+
+    guard: int = 400_000
+    """The oldest of them that are not learnt from; a checkpoint is written at the latest after so many steps."""
+
+    warmup: int = 20_000
+    """Control steps before the first update."""
+
+    hindsight: float = 0.4
+    """Share of a batch whose goal is one near to what the block did later in the same episode."""
+
+    hindsight_steps: int = 50
+    """How much later, at most [control steps]."""
+
+    random_goals: float = 0.2
+    """Share of a batch whose goal is drawn anew; the rest keeps the goal that was in force."""
+
+    lowest: float = -10.0
+    """Lowest return that the critics can express."""
+
+    highest: float = 30.0
+    """Highest return that the critics can express."""
+
+    atoms: int = 101
+    """Values between them."""
+
+    critic_width: int = 512
+    """Of each critic's two layers."""
+
+    learning_rate: float = 3e-4
+    """Of actor and critics."""
+
+    tau: float = 0.02
+    """Share of the critics that their targets take over in an update."""
+
+    target_noise: float = 0.1
+    """Standard deviation of what is added to the target's actions [unit actions], cut at 2.5 times as much."""
+
+    actor_period: int = 2
+    """The actor is updated every so many updates of the critics."""
+
+    noise: float = 0.6
+    """Standard deviation of the exploration [unit actions] in the world that explores most; it falls linearly over the
+    worlds, and the last eighth acts without."""
+
+    hold: int = 8
+    """Longest time [control steps] for which a world keeps the noise that it drew; most are kept for one or two."""
+
+    bf16: bool = True
+    """Compute in bfloat16 where the processor has it."""
+
+    def __post_init__(self) -> None:
+        for name in ("gamma", "hindsight", "random_goals", "tau"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"teacher {name} is {getattr(self, name)}; allowed: 0 to 1")
+        if self.hindsight + self.random_goals > 1.0:
+            raise ValueError(
+                f"teacher hindsight is {self.hindsight} and random_goals {self.random_goals}; allowed: 1 together"
+            )
+        for name in [
+            "n_step",
+            "batch",
+            "updates_per_step",
+            "replay",
+            "guard",
+            "hindsight_steps",
+            "critic_width",
+            "actor_period",
+            "hold",
+        ]:
+            if getattr(self, name) < 1:
+                raise ValueError(f"teacher {name} is {getattr(self, name)}; 1 or more are needed")
+        for name in ("warmup", "target_noise", "noise"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"teacher {name} is {getattr(self, name)}; it must not be negative")
+        if self.learning_rate <= 0.0:
+            raise ValueError(f"teacher learning_rate is {self.learning_rate}; it must be positive")
+        if self.atoms < 2 or self.highest <= self.lowest:
+            raise ValueError(
+                f"teacher has {self.atoms} atoms from {self.lowest} to {self.highest}; 2 or more are needed, upwards"
+            )
