@@ -95,7 +95,9 @@ class TD3:
         self.critic_optimizer.zero_grad(set_to_none=True)
         critic_loss.backward()
         self.critic_optimizer.step()
-        torch._foreach_lerp_(list(self.targets.parameters()), list(self.critics.parameters()), config.tau)
+        with torch.no_grad():
+            for slow, fast in zip(self.targets.parameters(), self.critics.parameters(), strict=True):
+                slow.lerp_(fast, config.tau)
         metrics = {"critic_loss": critic_loss.detach(), "value": (goal @ self.values.atoms).mean()}
         self.updates += 1
         if self.updates % config.actor_period == 0:
