@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
@@ -44,6 +44,39 @@ def test_the_relative_goal_is_the_rotation_still_to_go():
     np.testing.assert_allclose(
         relative.magnitude(), rotation.distance(measured["goal_quat"], measured["object_quat"]), atol=1e-5
     )
+
+
+def test_the_relative_goal_as_a_matrix_turns_the_block_to_the_goal():
+    measured = measurement(50)
+    del measured["goal_rel_matrix"]
+    contract = ObservationContract(("goal_rel_matrix",))
+    assert contract.measured == ("goal_quat", "object_quat")
+    matrix = contract.vector(measured).numpy().reshape(50, 3, 3)
+    goal, block = (Rotation.from_quat(measured[k].numpy(), scalar_first=True) for k in ("goal_quat", "object_quat"))
+    np.testing.assert_allclose(matrix, (goal * block.inv()).as_matrix(), atol=1e-5)
+
+
+def test_a_derived_field_that_is_given_is_taken_as_it_is():
+    contract = ObservationContract(("goal_rel_matrix", "object_lattice"))
+    measured = measurement(5)  # of random numbers, so that nothing could have computed them
+    expected = torch.cat((measured["goal_rel_matrix"].flatten(1), measured["object_lattice"].flatten(1)), dim=1)
+    assert torch.equal(contract.vector(measured), expected)
+    only = {name: measured[name] for name in contract.names}
+    assert torch.equal(contract.vector(only), expected)
+
+
+@settings(deadline=None)
+@given(st.permutations(list(FIELDS)), st.integers(1, len(FIELDS)), st.integers(1, 4))
+def test_splitting_is_the_inverse_of_joining(names: list[str], length: int, n: int):
+    contract = ObservationContract(tuple(names[:length]))
+    measured = {
+        name: rotation.canonical(value) if FIELDS[name].unit == "wxyz" else value
+        for name, value in measurement(n).items()
+    }
+    parts = contract.split(contract.vector(measured))
+    assert tuple(parts) == contract.names
+    assert all(torch.equal(part, measured[name]) for name, part in parts.items())
+    assert torch.equal(contract.vector(parts), contract.vector(measured))
 
 
 def test_a_rotation_has_one_representation():

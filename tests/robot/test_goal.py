@@ -6,11 +6,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from scipy.stats import chisquare, kstest
 
 from robot import rotation
-from robot.goal import GOAL_LAWS, UP_BASE, GoalConfig, GoalTracker, dropped, sample_goals
+from robot.goal import (
+    GOAL_LAWS,
+    UP_BASE,
+    GoalConfig,
+    GoalTracker,
+    dropped,
+    first_unreached,
+    nearest_goal,
+    sample_goals,
+)
 
 N = 6000
 
@@ -148,3 +159,64 @@ def test_near_goals_are_the_nearest_of_eight(law: str):
 def test_a_share_of_near_goals_beyond_one_is_refused():
     with pytest.raises(ValueError, match="goal near"):
         GoalConfig(near=1.5)
+
+
+def scipy_rotation(quat: torch.Tensor) -> Rotation:
+    return Rotation.from_quat(quat.numpy(), scalar_first=True)
+
+
+@pytest.mark.parametrize("law", GOAL_LAWS)
+@pytest.mark.parametrize("near", [False, True])
+def test_no_goal_of_a_law_is_nearer_than_the_nearest(law: str, near: bool):
+    generator = torch.Generator().manual_seed(2)
+    # blocks anywhere, and blocks near a goal
+    blocks = sample_goals(law, 60, generator) if near else rotation.random_uniform(60, generator)
+    tilt = rotation.from_rotation_vector(0.5 * torch.randn(60, 3, generator=generator))
+    blocks = rotation.multiply(tilt, blocks) if near else blocks
+    nearest = nearest_goal(law, blocks)
+    assert nearest.shape == blocks.shape
+    drawn = scipy_rotation(sample_goals(law, 20_000, generator))
+    for block, goal in zip(scipy_rotation(blocks), scipy_rotation(nearest), strict=True):
+        assert (goal * block.inv()).magnitude() < (drawn * block.inv()).magnitude().min() + 1e-4
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(GOAL_LAWS))
+def test_the_nearest_goal_is_one_of_the_law(seed: int, law: str):
+    block = rotation.random_uniform(8, torch.Generator().manual_seed(seed))
+    goals = nearest_goal(law, block)
+    np.testing.assert_allclose(goals.norm(dim=1), 1.0, atol=1e-5)
+    if law == "face_up":
+        np.testing.assert_allclose(np.sort(np.abs(up_in_block_frame(goals)), axis=1), [[0, 0, 1]] * 8, atol=1e-5)
+    elif law == "parallel":
+        cube = Rotation.create_group("O")
+        for goal in scipy_rotation(goals):
+            assert (goal * cube).magnitude().min() < 1e-3
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(GOAL_LAWS))
+def test_the_goal_nearest_to_a_goal_is_itself(seed: int, law: str):
+    goals = sample_goals(law, 8, torch.Generator().manual_seed(seed))
+    assert (scipy_rotation(nearest_goal(law, goals)) * scipy_rotation(goals).inv()).magnitude().max() < 1e-3
+    # the other quaternion of the same rotation
+    assert (scipy_rotation(nearest_goal(law, -goals)) * scipy_rotation(goals).inv()).magnitude().max() < 1e-3
+
+
+@pytest.mark.parametrize("threshold", [0.4, 2.5, math.pi])
+def test_the_first_unreached_goal_or_the_farthest(threshold: float):
+    generator = torch.Generator().manual_seed(3)
+    drawn = rotation.random_uniform(200 * 8, generator).view(200, 8, 4)
+    blocks = rotation.random_uniform(200, generator)
+    goals, away = first_unreached(drawn, blocks, threshold)
+    fallbacks = 0
+    for candidates, block, goal, angle in zip(drawn, blocks, goals, away, strict=True):
+        angles = [float((scipy_rotation(c) * scipy_rotation(block).inv()).magnitude()) for c in candidates]
+        far = [index for index, each in enumerate(angles) if each >= threshold]
+        chosen = far[0] if far else angles.index(max(angles))
+        fallbacks += not far
+        assert torch.equal(goal, candidates[chosen])
+        assert float(angle) == pytest.approx(angles[chosen], abs=1e-4)
+    # with all goals reached, and with none
+    assert fallbacks == {0.4: 0, math.pi: 200}.get(threshold, fallbacks)
+    assert threshold != 2.5 or 0 < fallbacks < 200
