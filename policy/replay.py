@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from policy.checkpoint import CheckpointError
+
 ENDED = ("running", "terminated", "truncated")
 """What a step's ``end`` says: the episode went on after it, ended for good, or was cut."""
 
@@ -44,6 +46,7 @@ class Replay:
             self._columns[name] = slice(width, width + size)
             width += size
         directory.mkdir(parents=True, exist_ok=True)
+        self._directory = directory
         self._rows = _mapped(directory / "steps.f16", np.float16, (capacity * n, width))
         self._start = _mapped(directory / "start.i32", np.int32, (capacity * n,))
         self._end = _mapped(directory / "end.u8", np.uint8, (capacity * n,))
@@ -94,8 +97,19 @@ class Replay:
         return {"time": self.time, "capacity": self.capacity}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on from where ``state_dict`` was taken."""
-        self.time = state["time"]
+        """Goes on from where ``state_dict`` was taken.
+
+        Raises:
+            CheckpointError: if the files do not hold the steps: they were lost, and made anew.
+        """
+        time = state["time"]
+        latest = (time - 1) % self.capacity * self.n
+        if time and not self._rows[latest : latest + self.n].any():
+            raise CheckpointError(
+                f"the checkpoint remembers {time} control steps of every world, but {self._directory} does not hold "
+                "them; bring back the files that lay there"
+            )
+        self.time = time
 
 
 def _mapped(path: Path, dtype: type, shape: tuple[int, ...]) -> Tensor:
