@@ -14,7 +14,7 @@ from policy.replay import ENDED, Replay
 from policy.teacher_config import TeacherConfig
 from robot import rotation
 from robot.goal import CANDIDATES, first_unreached, nearest_goal, sample_goals
-from robot.observation import ObservationContract
+from robot.observation import DERIVED, ObservationContract
 from sim.task import RewardConfig
 
 TERMINATED, TRUNCATED = ENDED.index("terminated"), ENDED.index("truncated")
@@ -65,7 +65,7 @@ def draw_transitions(
     world = torch.randint(replay.n, (m,), generator=generator)
     time = torch.randint(replay.oldest, replay.time - config.n_step, (m,), generator=generator)
     kept = replay.read(time, world)
-    before = contract.split(kept["measured"])
+    before = _measured(contract, kept["measured"])
     goal = _relabelled(replay, config, law, threshold, before, time, world, generator)
 
     running = torch.ones(m, dtype=torch.bool)
@@ -86,12 +86,17 @@ def draw_transitions(
         running &= ~(reached | terminated)
         distance = now
 
-    after = contract.split(replay.read_one("measured", time + steps, world))
+    after = _measured(contract, replay.read_one("measured", time + steps, world))
     fresh = sample_goals(law, CANDIDATES * m, generator).view(m, CANDIDATES, 4)
     fresh, _ = first_unreached(fresh, after["object_quat"], threshold)
     after["goal_quat"] = torch.where(reached_goal.unsqueeze(1), fresh, goal)
     before["goal_quat"] = goal
     return Transitions(before, kept["action"], total, after, discount, known.float())
+
+
+def _measured(contract: ObservationContract, vector: Tensor) -> dict[str, Tensor]:
+    """Without fields that follow from others: they would be those of the goal that was in force."""
+    return {name: value for name, value in contract.split(vector).items() if name not in DERIVED}
 
 
 def _relabelled(
