@@ -84,3 +84,48 @@ def test_a_bin_without_probability_is_never_drawn():
 def test_equal_generators_draw_equal_actions(make, rows):
     first, second = (make(LOGITS[:, :rows])[0].sample(torch.Generator().manual_seed(5)) for _ in range(2))
     assert torch.equal(first, second)
+
+
+def two_hot(unit: float, bins: int) -> list[float]:
+    """The shares of the two bins between which a unit action lies, the nearer the more."""
+    places = [-1.0 + 2.0 * i / (bins - 1) for i in range(bins)]
+    unit = min(max(unit, -1.0), 1.0)
+    return [max(0.0, 1.0 - abs(unit - place) * (bins - 1) / 2.0) for place in places]
+
+
+@pytest.mark.parametrize("bins", [2, 11])
+def test_cross_entropy_of_bins_is_that_of_the_two_around_the_action(bins):
+    logits = LOGITS[:, :bins, :4]
+    ours = MultiCategorical.from_output(logits)
+    unit = 1.4 * (2.0 * torch.rand(6, 4, generator=torch.Generator().manual_seed(4)) - 1.0)
+    unit[0] = torch.tensor([-1.0, 1.0, 0.0, 1.5])  # on bins, and beyond the last
+    result = ours.cross_entropy(unit)
+    for row in range(6):
+        logs = logits[row].log_softmax(dim=0).double()
+        shares = [two_hot(each, bins) for each in unit[row].tolist()]
+        expected = -sum(shares[a][b] * float(logs[b, a]) for a in range(4) for b in range(bins))
+        assert result[row].item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("unit", [-1.0, -0.93, 0.0, 0.27, 1.0])
+def test_the_least_cross_entropy_is_at_a_distribution_whose_mean_is_the_action(unit):
+    logits = torch.zeros(1, 11, 1, requires_grad=True)
+    optimizer = torch.optim.Adam([logits], lr=0.3)
+    for _ in range(300):
+        optimizer.zero_grad()
+        loss = MultiCategorical.from_output(logits).cross_entropy(torch.full((1, 1), unit)).sum()
+        loss.backward()
+        optimizer.step()
+    mean = (logits.detach().softmax(dim=1)[0, :, 0] * torch.linspace(-1.0, 1.0, 11)).sum().item()
+    assert mean == pytest.approx(unit, abs=0.01)
+    # Gibbs: no distribution has less than the entropy of the shares
+    shares = torch.tensor(two_hot(unit, 11))
+    least = -torch.special.xlogy(shares, shares).sum().item()
+    assert least - 1e-5 <= loss.item() <= least + 0.01
+
+
+def test_cross_entropy_of_a_gaussian_is_the_density_of_the_action():
+    ours, truth = gaussian(LOGITS[:, :2])
+    unit = 2.0 * torch.rand(6, 20, generator=torch.Generator().manual_seed(5)) - 1.0
+    torch.testing.assert_close(ours.cross_entropy(unit), -truth.log_prob(unit).sum(dim=-1))
+    assert torch.equal(ours.cross_entropy(unit), -ours.log_prob(unit))
