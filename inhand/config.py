@@ -8,12 +8,14 @@ import dataclasses
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
@@ -79,7 +81,9 @@ def composed(verb: str, schema: type, overrides: Sequence[str] = ()) -> DictConf
         UsageError: naming the key or value at fault and the nearest valid one.
     """
     register(verb, schema)
-    with initialize_config_dir(str(CONF), version_base=HYDRA_VERSION):
+    # a verb that runs already, and composes another configuration, does so where Hydra was set up for itself
+    running = GlobalHydra.instance().is_initialized()
+    with nullcontext() if running else initialize_config_dir(str(CONF), version_base=HYDRA_VERSION):
         try:
             return compose(verb, list(overrides))
         except (HydraException, OmegaConfBaseException) as error:

@@ -6,8 +6,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
+
 from inhand import report
+from inhand.config import load
 from inhand.policies import locate
+from inhand.recipe import RESULT, RecipeConfig, choose, stage_overrides
 from policy import artefact, parallel, relaunch
 from policy.adr_curve import draw_adr_curve
 from policy.checkpoint import find
@@ -42,6 +46,9 @@ class TrainJob:
     randomization: RandomizationConfig = field(default_factory=RandomizationConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
 
+    recipe: RecipeConfig = field(default_factory=RecipeConfig)
+    """A chain of runs instead of one; ``train.steps`` and ``train.minutes`` are the budget of all."""
+
     out: str | None = None
     """File to write the result to, as JSON."""
 
@@ -51,6 +58,8 @@ class TrainJob:
 
 def run(job: TrainJob) -> int:
     """Trains, exports the policy, prints what came of it and, with ``out``, writes it as JSON."""
+    if job.recipe.stages:
+        return run_recipe(job, list(HydraConfig.get().overrides.task))
     with parallel.group():
         result = run_training(job)
         if parallel.rank() == 0:
@@ -73,8 +82,53 @@ def _tell(job: TrainJob, result: TrainResult) -> None:
         ],
     )
     if job.out is not None:
-        figures = {name: value for name, value in vars(result).items() if name != "actor"}
-        report.write_json(job.out, figures | {"policy": policy})
+        report.write_json(job.out, _figures(job, result))
+
+
+def _figures(job: TrainJob, result: TrainResult) -> dict[str, Any]:
+    figures = {name: value for name, value in vars(result).items() if name != "actor"}
+    return figures | {"policy": str(Path(job.run) / "policy")}
+
+
+def run_recipe(job: TrainJob, given: list[str]) -> int:
+    """Runs the stages of a recipe that are not over yet; the better of the last two policies is that of the whole.
+
+    Args:
+        job: the whole.
+        given: the overrides that asked for it; they hold for every stage.
+
+    Raises:
+        ValueError: if there are several ranks, or stages without ``resume``.
+        UsageError: if a stage cannot be composed.
+    """
+    if parallel.size() > 1:
+        raise ValueError(f"a recipe runs in one process, not in {parallel.size()} ranks")
+    stages = job.recipe.stages
+    jobs = [load("train", TrainJob, stage_overrides(stage, job, given)) for stage in stages]
+    results: dict[str, Any] = {}
+    for stage, each in zip(stages, jobs, strict=True):
+        directory = Path(each.run)
+        if not job.resume and directory.exists():
+            raise ValueError(f"{directory} exists already; resume the recipe, or give it another directory")
+        if job.resume and (directory / RESULT).is_file():
+            results[stage.name] = json.loads((directory / RESULT).read_text())
+            continue
+        report.console().rule(f"{stage.name}, {stage.share:.0%} of the budget")
+        result = run_training(replace(each, resume=bool(find(directory / "checkpoints"))))
+        _tell(each, result)
+        if result.interrupted:
+            return 130
+        results[stage.name] = _figures(each, result)
+        report.write_json(str(directory / RESULT), results[stage.name])
+    names = [stage.name for stage in stages[-2:]]
+    report.console().rule(f"evaluation of {' and '.join(names)}")
+    scores = choose(job, names)
+    report.show("recipe", [{"policy": name, "successes per trial": score} for name, score in scores.items()])
+    summary = {"stages": results, "evaluated": scores, "policy": str(Path(job.run) / "policy")}
+    report.write_json(str(Path(job.run) / "recipe.json"), summary)
+    if job.out is not None:
+        report.write_json(job.out, summary)
+    return 0
 
 
 def run_training(job: TrainJob) -> TrainResult:

@@ -1,0 +1,93 @@
+"""Recipes: training runs one after the other, each beginning with what the one before it has learnt."""
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from inhand.evaluate import EvalJob, run_evaluation
+
+if TYPE_CHECKING:
+    from inhand.train import TrainJob
+
+RESULT = "result.json"
+"""In the directory of a stage that is over."""
+OWN = ("run", "resume", "out", "recipe", "train.steps", "train.minutes")
+"""Keys of the whole chain, which no stage gets from the command line."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One run of a recipe.
+
+    Raises:
+        ValueError: if its share is out of range.
+    """
+
+    name: str
+    """Of its directory in that of the whole."""
+
+    share: float
+    """Of the budget."""
+
+    overrides: list[str] = field(default_factory=list)
+    """What it differs by, as on the command line; ``{run}`` stands for the directory of the whole."""
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.share <= 1.0:
+            raise ValueError(f"recipe stage {self.name} has share {self.share}; allowed: above 0, up to 1")
+
+
+@dataclass(frozen=True)
+class RecipeConfig:
+    """A chain of runs; ``inhand/conf/recipe/`` names some.
+
+    Raises:
+        ValueError: if the shares are more than the whole, or two stages have one name.
+    """
+
+    stages: list[Stage] = field(default_factory=list)
+    """In their order; none for a single run."""
+
+    trials: int = 100
+    """With which the last two policies are compared; the better one becomes that of the whole."""
+
+    def __post_init__(self) -> None:
+        names = [stage.name for stage in self.stages]
+        if len(set(names)) < len(names):
+            raise ValueError(f"recipe stages are {', '.join(names)}; each name may stand once")
+        if sum(stage.share for stage in self.stages) > 1.0 + 1e-9:
+            raise ValueError(f"recipe shares are {', '.join(str(s.share) for s in self.stages)}; allowed: 1 together")
+
+
+def stage_overrides(stage: Stage, job: "TrainJob", given: list[str]) -> list[str]:
+    """The command line of a stage of ``job``, which was asked for by the overrides ``given``."""
+    run = Path(job.run)
+    kept = [text for text in given if text.partition("=")[0].lstrip("+~") not in OWN]
+    return [
+        *(text.replace("{run}", str(run)) for text in stage.overrides),
+        *kept,
+        f"run={run / stage.name}",
+        f"train.steps={round(stage.share * job.train.steps)}",
+        f"train.minutes={stage.share * job.train.minutes}",
+    ]
+
+
+def choose(job: "TrainJob", names: list[str]) -> dict[str, float]:
+    """Evaluates the policies of stages, makes the best that of the whole, and returns their mean successes."""
+    run, scores = Path(job.run), {}
+    for name in names:
+        evaluation = EvalJob(
+            policy=str(run / name / "policy"),
+            trials=job.recipe.trials,
+            randomization=job.randomization,
+            physics_threads=job.physics_threads,
+        )
+        scores[name] = run_evaluation(evaluation)[0].mean
+    best = max(scores, key=lambda name: scores[name])
+    partial = run / ".policy.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.copytree(run / best / "policy", partial)
+    shutil.rmtree(run / "policy", ignore_errors=True)
+    partial.rename(run / "policy")
+    return scores

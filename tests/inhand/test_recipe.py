@@ -1,0 +1,104 @@
+"""Recipes: a chain of runs from one command."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from inhand.config import UsageError, load
+from inhand.recipe import RecipeConfig, Stage, stage_overrides
+from inhand.train import TrainJob
+from policy import artefact
+from policy.progress import read_progress
+
+ARGUMENTS = (
+    "recipe=tiny",
+    "randomization=none",
+    "train.steps=60000",
+    "train.num_envs=32",
+    "recipe.trials=2",
+    "physics_threads=1",
+    "train.threads=1",
+)
+
+
+def inhand(*arguments: str, directory: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "inhand.cli", "train", *ARGUMENTS, f"run={directory}", *arguments]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def job(*overrides: str) -> TrainJob:
+    return load("train", TrainJob, ["run=outputs/chain", "train.steps=1000", *overrides])
+
+
+def test_a_stage_gets_its_share_its_own_overrides_and_those_given_but_what_belongs_to_the_whole():
+    stage = Stage("student", 0.25, ["algo=distill", "teacher={run}/teacher/policy", "train.num_envs=64"])
+    given = ["run=elsewhere", "train.steps=7", "train.num_envs=8", "recipe=fast", "recipe.trials=3", "out=x.json"]
+    student = load("train", TrainJob, stage_overrides(stage, job(), given))
+    assert student.run == "outputs/chain/student"
+    assert student.teacher == "outputs/chain/teacher/policy"
+    assert student.train.algorithm == "distill"
+    assert (student.train.steps, student.train.num_envs) == (250, 8)
+    assert not student.recipe.stages
+    assert student.out is None
+
+
+@pytest.mark.parametrize("recipe", ["fast", "tiny"])
+def test_the_stages_of_every_recipe_fit_together(recipe: str):
+    whole = job(f"recipe={recipe}")
+    jobs = [load("train", TrainJob, stage_overrides(stage, whole, [])) for stage in whole.recipe.stages]
+    teacher, student, finished = jobs
+    assert [each.train.algorithm for each in jobs] == ["teacher", "distill", "ppo"]
+    assert (student.teacher, finished.init) == (f"{teacher.run}/policy", student.run)
+    assert set(teacher.task.policy_observation) <= set(student.task.critic_observation)
+    for name in ("policy_observation", "critic_observation", "action", "reward", "goal"):
+        assert getattr(student.task, name) == getattr(finished.task, name)
+    assert student.train.network == finished.train.network
+    assert sum(each.train.steps for each in jobs) == 1000
+
+
+def test_shares_beyond_the_whole_and_equal_names_are_refused():
+    with pytest.raises(ValueError, match="allowed: above 0, up to 1"):
+        Stage("teacher", 0.0)
+    with pytest.raises(ValueError, match="allowed: 1 together"):
+        RecipeConfig([Stage("a", 0.6), Stage("b", 0.6)])
+    with pytest.raises(ValueError, match="each name may stand once"):
+        RecipeConfig([Stage("a", 0.5), Stage("a", 0.5)])
+
+
+def test_a_stage_that_cannot_be_composed_is_refused_before_the_first_one_begins():
+    with pytest.raises(UsageError, match="unknown key"):
+        load("train", TrainJob, stage_overrides(Stage("a", 1.0, ["train.stepps=1"]), job(), []))
+
+
+@pytest.mark.slow
+def test_a_chain_that_is_stopped_goes_on_where_it_was_and_leaves_the_better_policy(tmp_path: Path):
+    run = tmp_path / "chain"
+    arguments = [sys.executable, "-m", "inhand.cli", "train", *ARGUMENTS, f"run={run}"]
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "student" in line:  # the heading of the second stage: the first one is over
+            break
+    process.kill()
+    process.wait()
+    first = (run / "teacher" / "result.json").read_bytes()
+
+    refused = inhand(directory=run)
+    assert refused.returncode == 1
+    assert re.search(r"exists already; resume the recipe", refused.stderr)
+
+    done = inhand("resume=true", directory=run)
+    assert done.returncode == 0, done.stderr
+    assert (run / "teacher" / "result.json").read_bytes() == first
+    summary = json.loads((run / "recipe.json").read_text())
+    assert list(summary["stages"]) == ["teacher", "student", "finished"]
+    assert [each["control_steps"] for each in summary["stages"].values()] == [30720, 18560, 12160]
+    best = max(summary["evaluated"], key=summary["evaluated"].get)
+    shipped = artefact.load(run / "policy")
+    assert shipped.contract["sha256"] == artefact.load(run / best / "policy").contract["sha256"]
+    imitation = [row["imitation_loss"] for row in read_progress(run / "student") if "imitation_loss" in row]
+    assert imitation[-1] < imitation[0]
