@@ -43,7 +43,10 @@ class RecurrentRun(Run):
         else:
             judge = TeacherPolicy(teacher, env.critic_contract, device)
             self.learner = Distiller(self.actor, self.critic, config.ppo, self.generator, judge)
-        self._teacher = None if teacher is None else teacher.contract["sha256"]
+        self._teacher: dict[str, Any] | None = None
+        if teacher is not None:
+            names = list(teacher.policy_contract.names)
+            self._teacher = teacher.contract["sha256"] | {"observation": names}
         self.episodes = EpisodeStatistics(config.num_envs, device)
 
     def update(self) -> Row:
