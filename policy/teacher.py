@@ -10,7 +10,7 @@ from torch import Tensor
 from policy import parallel
 from policy.checkpoint import CheckpointError
 from policy.episodes import EpisodeStatistics
-from policy.exploration import HeldNoise
+from policy.exploration import Exploration
 from policy.hindsight import draw_transitions
 from policy.network import Actor
 from policy.progress import Row
@@ -57,8 +57,10 @@ class TeacherRun(Run):
         sizes = {"measured": self.contract.size, "action": env.action_contract.size, "next_quat": 4}
         self.replay = Replay(replay, sizes, teacher.replay // n, teacher.guard // n, n)
         self.greedy = torch.arange(n) >= n - round(GREEDY_SHARE * n)
-        explore = torch.linspace(teacher.noise, 0.0, n) * ~self.greedy
-        self.noise = HeldNoise(explore, env.action_contract.size, teacher.hold, self.generator)
+        strength = torch.linspace(1.0, 0.0, n) * ~self.greedy
+        self.exploration = Exploration(
+            strength, teacher.noise, teacher.random, env.action_contract.size, teacher.hold, self.generator
+        )
         self.start = torch.zeros(n, dtype=torch.int64)
         self.episodes = EpisodeStatistics(n)
         self.greedy_episodes = EpisodeStatistics(int(self.greedy.sum()))
@@ -98,7 +100,7 @@ class TeacherRun(Run):
         """One control step of every world, remembered; its reward, ends and successes."""
         seen = self._inputs(self.contract.split(self.observation))
         self.actor.trunk.normalizer.update(seen)
-        action = (self.learner.act(seen) + self.noise.step().to(seen.device)).clamp(-1.0, 1.0)
+        action = self.exploration.disturb(self.learner.act(seen))
         step = self.env.step(action)
         end = torch.where(
             step.terminated, ENDED.index("terminated"), torch.where(step.truncated, ENDED.index("truncated"), 0)
@@ -155,7 +157,7 @@ class TeacherRun(Run):
             "actor": dict(self.actor.state_dict()),
             "learner": self.learner.state_dict(),
             "replay": self.replay.state_dict(),
-            "noise": self.noise.state_dict(),
+            "exploration": self.exploration.state_dict(),
             "generator": self.generator.get_state(),
             "observation_now": self.observation,
             "start": self.start,
@@ -173,7 +175,7 @@ class TeacherRun(Run):
         self.actor.load_state_dict(state["actor"])
         self.learner.load_state_dict(state["learner"])
         self.replay.load_state_dict(state["replay"])
-        self.noise.load_state_dict(state["noise"])
+        self.exploration.load_state_dict(state["exploration"])
         self.generator.set_state(state["generator"])
         self.observation = state["observation_now"].to(self.observation.device)
         self.start = state["start"]

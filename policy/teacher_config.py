@@ -65,9 +65,16 @@ class TeacherConfig:
     actor_period: int = 2
     """The actor is updated every so many updates of the critics."""
 
-    noise: float = 0.6
+    action_penalty: float = 0.02
+    """Weight of the mean square of what goes into the actor's tanh: without, three quarters of all actions end up at
+    ±1, where exploration has no effect."""
+
+    noise: float = 0.5
     """Standard deviation of the exploration [unit actions] in the world that explores most; it falls linearly over the
     worlds, and the last eighth acts without."""
+
+    random: float = 0.2
+    """Share of the actuators that the world which explores most moves at random instead; it falls as the noise does."""
 
     hold: int = 8
     """Longest time [control steps] for which a world keeps the noise that it drew; most are kept for one or two."""
@@ -76,7 +83,7 @@ class TeacherConfig:
     """Compute in bfloat16 where the processor has it."""
 
     def __post_init__(self) -> None:
-        for name in ("gamma", "hindsight", "random_goals", "tau"):
+        for name in ("gamma", "hindsight", "random_goals", "tau", "random"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"teacher {name} is {getattr(self, name)}; allowed: 0 to 1")
         if self.hindsight + self.random_goals > 1.0:
@@ -96,7 +103,7 @@ class TeacherConfig:
         ]:
             if getattr(self, name) < 1:
                 raise ValueError(f"teacher {name} is {getattr(self, name)}; 1 or more are needed")
-        for name in ("warmup", "target_noise", "noise"):
+        for name in ("warmup", "target_noise", "action_penalty", "noise"):
             if getattr(self, name) < 0:
                 raise ValueError(f"teacher {name} is {getattr(self, name)}; it must not be negative")
         if self.learning_rate <= 0.0:

@@ -1,4 +1,4 @@
-"""Held noise: its strength, how long it is held, and resume."""
+"""Exploration: its strength, how long it is held, actuators that do something else, and resume."""
 
 from itertools import pairwise
 
@@ -6,15 +6,21 @@ import pytest
 import torch
 from scipy.stats import chisquare, kstest
 
-from policy.exploration import HeldNoise
+from policy.exploration import Exploration
 
 LONGEST = 6
 
 
-def drawn(std: torch.Tensor, steps: int, actuators: int = 2, longest: int = LONGEST, seed: int = 0) -> torch.Tensor:
-    """(steps, n, actuators)."""
-    noise = HeldNoise(std, actuators, longest, torch.Generator().manual_seed(seed))
-    return torch.stack([noise.step() for _ in range(steps)])
+def exploration(
+    strength: torch.Tensor, actuators: int = 2, longest: int = LONGEST, seed: int = 0, random: float = 0.0
+) -> Exploration:
+    return Exploration(strength, 0.1, random, actuators, longest, torch.Generator().manual_seed(seed))
+
+
+def drawn(strength: torch.Tensor, steps: int, actuators: int = 2, longest: int = LONGEST) -> torch.Tensor:
+    """What becomes of actions of zero, (steps, n, actuators)."""
+    explore = exploration(strength, actuators, longest)
+    return torch.stack([explore.disturb(torch.zeros(len(strength), actuators)) for _ in range(steps)])
 
 
 def holds(noise: torch.Tensor) -> list[int]:
@@ -24,8 +30,8 @@ def holds(noise: torch.Tensor) -> list[int]:
 
 
 def test_each_world_has_its_own_strength_and_the_noise_is_normal():
-    std = torch.tensor([0.0, 0.2, 0.6])
-    noise = drawn(std, 8000)
+    strength = torch.tensor([0.0, 0.5, 1.0])
+    std, noise = 0.1 * strength, drawn(strength, 8000)
     assert (noise[:, 0] == 0.0).all()
     for world in (1, 2):
         for actuator in range(2):
@@ -59,13 +65,22 @@ def test_without_holding_every_step_is_new():
     assert (noise[1:] != noise[:-1]).all()
 
 
+def test_some_actuators_do_something_else_drawn_evenly():
+    strength = torch.tensor([0.0, 0.5, 1.0])
+    explore = exploration(strength, actuators=4000, longest=1, random=0.3)
+    action = explore.disturb(torch.full((3, 4000), 5.0))  # whatever is added, it ends at 1
+    other = action < 1.0
+    torch.testing.assert_close(other.float().mean(dim=1), 0.3 * strength, atol=0.03, rtol=0.0)
+    assert kstest(action[2][other[2]].numpy(), "uniform", (-1.0, 2.0)).pvalue > 1e-4
+
+
 @pytest.mark.parametrize("steps", [0, 1, 7])
 def test_a_state_goes_on_exactly(steps: int):
-    std = torch.linspace(0.6, 0.0, 8)
-    first, second = (HeldNoise(std, 2, LONGEST, torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    strength, action = torch.linspace(1.0, 0.0, 8), torch.zeros(8, 2)
+    first, second = (exploration(strength, seed=seed, random=0.3) for seed in (0, 1))
     for _ in range(steps):
-        first.step()
+        first.disturb(action)
     second.load_state_dict(first.state_dict())
     second.generator.set_state(first.generator.get_state())
     for _ in range(20):
-        assert torch.equal(first.step(), second.step())
+        assert torch.equal(first.disturb(action), second.disturb(action))
