@@ -1,6 +1,7 @@
 """What a person sees of a training run: a live table in a terminal, plain lines elsewhere."""
 
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 from rich.console import Console
@@ -53,6 +54,21 @@ class TrainDisplay:
         self._printed, self._unprinted = time.monotonic(), ""
 
 
+def _learning(row: Row, number: Callable[[str, str], str]) -> list[tuple[str, str]]:
+    """What tells how well an algorithm learns, whichever it is."""
+    if "greedy_successes" in row:
+        return [
+            ("without exploration", number("greedy_successes", ".2f")),
+            ("critics' loss, value", f"{number('critic_loss', '.2f')}, {number('value', '.2f')}"),
+        ]
+    imitation = [("imitation loss", number("imitation_loss", ".2f"))] if "imitation_loss" in row else []
+    return [
+        *imitation,
+        ("entropy, KL", f"{number('entropy', '.1f')}, {number('kl', '.4f')}"),
+        ("explained variance", number("explained_variance", ".2f")),
+    ]
+
+
 def duration(seconds: float) -> str:
     """A time span for people: ``1:02:03``."""
     minutes, second = divmod(round(seconds), 60)
@@ -73,8 +89,7 @@ def _cells(row: Row, seconds_left: float) -> list[tuple[str, str]]:
         ("successes per episode", number("successes", ".2f")),
         ("reward per episode", number("episode_reward", ".1f")),
         ("steps per episode", number("episode_steps", ".0f")),
-        ("entropy, KL", f"{number('entropy', '.1f')}, {number('kl', '.4f')}"),
-        ("explained variance", number("explained_variance", ".2f")),
+        *_learning(row, number),
         *([("ADR entropy", number(ADR_ENTROPY, ".3f"))] if ADR_ENTROPY in row else []),
         ("elapsed, left", f"{duration(row['elapsed'] or 0.0)}, {duration(seconds_left)}"),
     ]
