@@ -76,7 +76,7 @@ class TeacherRun(Run):
             before = time.perf_counter()
             steps.append(self._act())
             acting += time.perf_counter() - before
-            if self.replay.time * self.config.num_envs > self.config.teacher.warmup:
+            if self._knows_enough():
                 for _ in range(self.config.teacher.updates_per_step):
                     metrics |= self._learn(curriculum)
         outcome = [torch.stack(part) for part in zip(*steps, strict=True)]
@@ -94,6 +94,10 @@ class TeacherRun(Run):
             **curriculum,
             **{name: value.item() for name, value in metrics.items()},
         }
+
+    def _knows_enough(self) -> bool:
+        teacher, replay = self.config.teacher, self.replay
+        return replay.time * replay.n > teacher.warmup and replay.time - replay.oldest > teacher.n_step
 
     @torch.no_grad()
     def _act(self) -> tuple[Tensor, ...]:
@@ -188,15 +192,25 @@ class TeacherRun(Run):
         self._saved_time = self.replay.time
 
     def begin_with(self, other: dict[str, Any]) -> None:
-        """Actor, critics and optimizers of another teacher; what it remembers stays with it."""
+        """Actor, critics and optimizers of another teacher; what it remembers stays with it.
+
+        The learning rate stays that of this run's configuration.
+        """
+        if "learner" not in other:
+            raise CheckpointError("the run to begin with is none of a teacher")
         present = self.settings()
         for part in ("observation", "action"):
             require_same(part, other[part], present[part])
-        require_same("config.network", other["config"]["network"], present["config"]["network"])
-        if "learner" not in other:
-            raise CheckpointError("the run to begin with is none of a teacher")
+        theirs, ours = other["config"], present["config"]
+        require_same("config.network", theirs["network"], ours["network"])
+        for name in ("critic_width", "atoms", "lowest", "highest"):
+            require_same(f"config.teacher.{name}", theirs["teacher"][name], ours["teacher"][name])
         self.actor.load_state_dict(other["actor"])
         self.learner.load_state_dict(other["learner"])
+        for optimizer in (self.learner.actor_optimizer, self.learner.critic_optimizer):
+            # its state holds the other run's learning rate beside the moments of the gradients
+            for group in optimizer.param_groups:
+                group["lr"] = self.config.teacher.learning_rate
 
 
 def _checked(config: TrainConfig, env: VectorEnv) -> TaskConfig:
@@ -208,6 +222,17 @@ def _checked(config: TrainConfig, env: VectorEnv) -> TaskConfig:
         raise ValueError(f"a teacher needs continuous actions, task.action.bins=0, not {env.action_contract.bins} bins")
     if config.network.memory:
         raise ValueError("a teacher sees the whole state and has no memory; choose network=teacher")
+    n, teacher = config.num_envs, config.teacher
+    if teacher.guard // n < config.horizon:
+        raise ValueError(
+            f"teacher guard is {teacher.guard} control steps, {teacher.guard // n} of each world; a checkpoint can be "
+            f"written only after each train.horizon, {config.horizon}"
+        )
+    if teacher.replay // n - teacher.guard // n <= teacher.n_step:
+        raise ValueError(
+            f"teacher replay is {teacher.replay} control steps and guard {teacher.guard}; for {n} worlds this leaves "
+            f"{teacher.replay // n - teacher.guard // n} of each, and more than n_step, {teacher.n_step}, are needed"
+        )
     known = env.critic_contract.names
     for name in (*NEEDED, *env.policy_contract.measured):
         if name not in known:

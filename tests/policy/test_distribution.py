@@ -111,6 +111,7 @@ def test_cross_entropy_of_bins_is_that_of_the_two_around_the_action(bins):
 def test_the_least_cross_entropy_is_at_a_distribution_whose_mean_is_the_action(unit):
     logits = torch.zeros(1, 11, 1, requires_grad=True)
     optimizer = torch.optim.Adam([logits], lr=0.3)
+    loss = torch.tensor(torch.inf)
     for _ in range(300):
         optimizer.zero_grad()
         loss = MultiCategorical.from_output(logits).cross_entropy(torch.full((1, 1), unit)).sum()

@@ -20,9 +20,9 @@ from tests.policy.history import CAPACITY, CONTRACT, GUARD, STEPS, THRESHOLD, WO
 
 REWARD = RewardConfig(progress=1.5, goal=5.0, drop=-3.0, proximity=0.1)
 GAMMA = 0.9
-NO_HINDSIGHT = {"hindsight": 0.0, "random_goals": 0.0}
-ALL_HINDSIGHT = {"hindsight": 1.0, "random_goals": 0.0}
-ALL_RANDOM = {"hindsight": 0.0, "random_goals": 1.0}
+NO_HINDSIGHT: dict[str, Any] = {"hindsight": 0.0, "random_goals": 0.0}
+ALL_HINDSIGHT: dict[str, Any] = {"hindsight": 1.0, "random_goals": 0.0}
+ALL_RANDOM: dict[str, Any] = {"hindsight": 0.0, "random_goals": 1.0}
 
 
 def draw(
@@ -55,7 +55,7 @@ def follow(past: list[list[Record]], first: Record, goal: torch.Tensor, n_step: 
 
 @pytest.mark.parametrize("goals", [NO_HINDSIGHT, ALL_HINDSIGHT, ALL_RANDOM, {"hindsight": 0.4, "random_goals": 0.3}])
 @pytest.mark.parametrize("n_step", [1, 3, 6])
-def test_transitions_are_those_of_a_naive_loop(tmp_path: Path, goals: dict[str, float], n_step: int):
+def test_transitions_are_those_of_a_naive_loop(tmp_path: Path, goals: dict[str, Any], n_step: int):
     drawn, past, firsts = draw(tmp_path, n_step=n_step, **goals)
     ends = {"reached": 0, "fell": 0, "cut": 0, "on": 0}
     for i, first in enumerate(firsts):
