@@ -50,6 +50,8 @@ class Replay:
         self._rows = _mapped(directory / "steps.f16", np.float16, (capacity * n, width))
         self._start = _mapped(directory / "start.i32", np.int32, (capacity * n,))
         self._end = _mapped(directory / "end.u8", np.uint8, (capacity * n,))
+        self._written = _mapped(directory / "written.i64", np.int64, (1,))
+        """Control steps ever written, by this process or one that was killed after its last checkpoint."""
 
     def add(self, values: Mapping[str, Tensor], start: Tensor, end: Tensor) -> None:
         """Writes one control step of every world.
@@ -66,6 +68,7 @@ class Replay:
         self._start[rows] = start
         self._end[rows] = end
         self.time += 1
+        self._written.clamp_(min=self.time)
 
     @property
     def oldest(self) -> int:
@@ -100,14 +103,19 @@ class Replay:
         """Goes on from where ``state_dict`` was taken.
 
         Raises:
-            CheckpointError: if the files do not hold the steps: they were lost, and made anew.
+            CheckpointError: if the files do not hold the steps: they were lost and made anew, or overwritten by a run
+                that went on for longer than the guard.
         """
-        time = state["time"]
-        latest = (time - 1) % self.capacity * self.n
-        if time and not self._rows[latest : latest + self.n].any():
+        time, written = state["time"], int(self._written)
+        if written < time:
             raise CheckpointError(
                 f"the checkpoint remembers {time} control steps of every world, but {self._directory} does not hold "
                 "them; bring back the files that lay there"
+            )
+        if written > self.capacity and written - time > self.guard:
+            raise CheckpointError(
+                f"the checkpoint is of control step {time} of every world, but the run went on to {written}, and has "
+                f"overwritten what the checkpoint remembers (teacher.guard, {self.guard} of every world)"
             )
         self.time = time
 

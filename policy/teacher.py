@@ -78,7 +78,7 @@ class TeacherRun(Run):
             acting += time.perf_counter() - before
             if self._knows_enough():
                 for _ in range(self.config.teacher.updates_per_step):
-                    metrics |= self._learn(curriculum)
+                    metrics |= self._learn()
         outcome = [torch.stack(part) for part in zip(*steps, strict=True)]
         self.episodes.update(*outcome)
         self.greedy_episodes.update(*(part[:, self.greedy] for part in outcome))
@@ -118,7 +118,7 @@ class TeacherRun(Run):
             raise FloatingPointError("the simulation returned an observation that is not finite")
         return step.reward.cpu(), step.terminated.cpu(), step.truncated.cpu(), step.successes.cpu()
 
-    def _learn(self, difficulty: dict[str, Any]) -> dict[str, Tensor]:
+    def _learn(self) -> dict[str, Tensor]:
         goal = self.task.goal
         at = self.config.curriculum.at(self.control_steps)
         drawn = draw_transitions(

@@ -101,3 +101,12 @@ def test_a_run_does_not_go_on_without_the_steps_it_remembers(tmp_path: Path):
             replay(tmp_path / "lost").load_state_dict(buffer.state_dict())
     # a run that remembers nothing yet needs no files
     replay(tmp_path / "new").load_state_dict(replay(tmp_path / "other").state_dict())
+
+
+def test_a_run_does_not_go_on_from_steps_that_were_overwritten(tmp_path: Path):
+    buffer = replay(tmp_path)
+    write(buffer, range(CAPACITY))
+    checkpoint = buffer.state_dict()
+    write(buffer, range(CAPACITY, CAPACITY + GUARD + 1))
+    with pytest.raises(CheckpointError, match=r"has overwritten what the checkpoint remembers"):
+        replay(tmp_path).load_state_dict(checkpoint)

@@ -29,7 +29,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(tmp_path: Path):
     before, after = flatten(halfway), flatten(newest(tmp_path / "whole"))
     changed = {path for path, leaf in after.items() if before.get(path) != leaf}
     parts = "actor.trunk.normalizer actor.head learner.critics learner.targets learner.actor_optimizer"
-    parts += " learner.critic_optimizer replay noise generator observation_now start env episodes greedy_episodes"
+    parts += " learner.critic_optimizer replay exploration generator observation_now start env episodes greedy_episodes"
     for part in parts.split():
         assert any(path.startswith(f".{part}") for path in changed), part
 
