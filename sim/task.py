@@ -15,12 +15,15 @@ class RewardConfig:
     """D18 C.1: r = progress [rad] + goal at each goal reached + drop when the block falls.
 
     ``proximity`` is Isaac Gym's instead of, or beside, progress: at every step 1 / (rotation still to go [rad] + 0.1).
+    ``step`` is earned at every step: below 0, it makes haste, and a block that is only held is worth as little as a
+    lost one.
     """
 
     progress: float = 1.0
     goal: float = 5.0
     drop: float = -20.0
     proximity: float = 0.0
+    step: float = 0.0
 
     def of(self, progress: Tensor, remaining: Tensor, reached: Tensor, fallen: Tensor) -> Tensor:
         """The reward of a control step of n hands, (n,).
@@ -31,7 +34,7 @@ class RewardConfig:
             reached: it was reached, (n,) bool.
             fallen: the block fell, (n,) bool.
         """
-        reward = self.progress * progress + self.goal * reached + self.drop * fallen
+        reward = self.progress * progress + self.goal * reached + self.drop * fallen + self.step
         if self.proximity:
             reward = reward + self.proximity / (remaining + 0.1)
         return reward

@@ -109,6 +109,12 @@ def test_proximity_pays_for_what_is_left_to_go_to_the_goal_that_was_in_force(non
     assert float(there.reward[0]) == pytest.approx(7.0 + 0.5 / (math.radians(5.0) + 0.1), abs=1e-2)
 
 
+def test_a_reward_of_every_step_adds_to_whatever_else_the_step_earned(none):
+    world = Scripted(none, reward=RewardConfig(progress=0.0, goal=7.0, step=-0.25))
+    assert float(world.step(off(world.goal(), 90.0)).reward[0]) == pytest.approx(-0.25)
+    assert float(world.step(off(world.goal(), 5.0)).reward[0]) == pytest.approx(6.75)
+
+
 def test_the_sum_of_progress_is_the_way_gone(none):
     """Progress telescopes: over an episode without goals it is the first distance less the last."""
     world = Scripted(none, goal=GoalConfig(threshold=0.01))
