@@ -14,13 +14,13 @@ class TeacherConfig:
     gamma: float = 0.98
     """Discount per control step."""
 
-    n_step: int = 3
+    n_step: int = 5
     """Rewards summed before a value stands for the rest."""
 
     batch: int = 2048
     """Transitions in an update."""
 
-    updates_per_step: int = 2
+    updates_per_step: int = 4
     """Updates after each control step of all worlds."""
 
     replay: int = 8_000_000
@@ -32,25 +32,25 @@ class TeacherConfig:
     warmup: int = 20_000
     """Control steps before the first update."""
 
-    hindsight: float = 0.4
+    hindsight: float = 0.5
     """Share of a batch whose goal is one near to what the block did later in the same episode."""
 
-    hindsight_steps: int = 50
+    hindsight_steps: int = 30
     """How much later, at most [control steps]."""
 
     random_goals: float = 0.2
     """Share of a batch whose goal is drawn anew; the rest keeps the goal that was in force."""
 
-    lowest: float = -10.0
+    lowest: float = -5.0
     """Lowest return that the critics can express."""
 
-    highest: float = 30.0
+    highest: float = 25.0
     """Highest return that the critics can express."""
 
     atoms: int = 101
     """Values between them."""
 
-    critic_width: int = 512
+    critic_width: int = 256
     """Of each critic's two layers."""
 
     learning_rate: float = 3e-4
