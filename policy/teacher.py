@@ -221,7 +221,7 @@ def _checked(config: TrainConfig, env: VectorEnv) -> TaskConfig:
     if env.action_contract.bins:
         raise ValueError(f"a teacher needs continuous actions, task.action.bins=0, not {env.action_contract.bins} bins")
     if config.network.memory:
-        raise ValueError("a teacher sees the whole state and has no memory; choose network=teacher")
+        raise ValueError("a teacher sees the whole state and has no memory; choose network=ff")
     n, teacher = config.num_envs, config.teacher
     if teacher.guard // n < config.horizon:
         raise ValueError(

@@ -18,6 +18,7 @@ WORLDS, HORIZON = 8, 5
 PER_UPDATE = WORLDS * HORIZON
 SMALL = TeacherConfig(
     batch=32,
+    n_step=3,
     updates_per_step=1,
     replay=WORLDS * 40,
     guard=WORLDS * 15,

@@ -111,4 +111,4 @@ def test_what_a_teacher_cannot_learn_from_is_refused_by_name(tmp_path: Path):
 def test_learning_waits_until_enough_is_known(tmp_path: Path):
     teacher = TeacherRun(config(1, {"warmup": 0}), TurningEnv(WORLDS), tmp_path)
     teacher.update()
-    assert teacher.learner.updates == HORIZON - 3  # three steps have to follow the first
+    assert teacher.learner.updates == HORIZON - 3  # the three steps of a return have to follow the first
