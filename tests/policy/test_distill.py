@@ -38,7 +38,7 @@ def save_teacher(directory: Path, memory: bool = False, names: tuple[str, ...] =
     network = NetworkConfig(hidden=6, lstm=6, memory=memory, critic_memory=False)
     contract, action = ObservationContract(names), ActionContract(bins=0)
     actor = Actor(contract.sizes, action.size, 0, network, torch.Generator().manual_seed(0))
-    if not memory:
+    if isinstance(actor.trunk.core, torch.nn.Linear):
         identity = torch.eye(3)
         with torch.no_grad():
             for parameter in actor.parameters():
