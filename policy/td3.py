@@ -71,14 +71,14 @@ class TD3:
     ) -> dict[str, Tensor]:
         """One update of the critics and, every ``actor_period``, of the actor; returns metrics.
 
-        The arguments are the fields of ``policy.hindsight.Transitions``, the observations (m, inputs); ``generator``
-        draws the noise of the target's actions.
+        The arguments are the fields of ``policy.hindsight.Transitions``, the observations (m, inputs); ``generator``,
+        on the CPU, draws the noise of the target's actions.
         """
         config = self.config
         normalizer = self.actor.trunk.normalizer
         seen = normalizer(observation)
         with torch.no_grad(), self._autocast():
-            noise = config.target_noise * torch.randn(action.shape, generator=generator, device=action.device)
+            noise = config.target_noise * torch.randn(action.shape, generator=generator).to(action.device)
             limit = 2.5 * config.target_noise
             next_action = (self.act(next_observation) + noise.clamp(-limit, limit)).clamp(-1.0, 1.0)
             next_inputs = torch.cat((normalizer(next_observation), next_action), dim=1)

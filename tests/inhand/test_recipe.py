@@ -96,7 +96,7 @@ def test_a_chain_that_is_stopped_goes_on_where_it_was_and_leaves_the_better_poli
     assert (run / "teacher" / "result.json").read_bytes() == first
     summary = json.loads((run / "recipe.json").read_text())
     assert list(summary["stages"]) == ["teacher", "student", "finished"]
-    assert [each["control_steps"] for each in summary["stages"].values()] == [30720, 18560, 12160]
+    assert [each["control_steps"] for each in summary["stages"].values()] == [30080, 18560, 12160]
     best = max(summary["evaluated"], key=summary["evaluated"].get)
     shipped = artefact.load(run / "policy")
     assert shipped.contract["sha256"] == artefact.load(run / best / "policy").contract["sha256"]
