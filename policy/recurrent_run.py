@@ -38,15 +38,14 @@ class RecurrentRun(Run):
         self.generator = torch.Generator(device).manual_seed(parallel.seed(config.seed + 1))
         self.collector = Collector(env, observation, self.actor, self.critic, config.ppo.chunk, self.generator)
         self.learner: Learner
+        self._teacher: dict[str, Any] | None = None
+        """What tells the teacher from another."""
         if teacher is None:
             self.learner = PPO(self.actor, self.critic, config.ppo, self.generator)
         else:
             judge = TeacherPolicy(teacher, env.critic_contract, device)
             self.learner = Distiller(self.actor, self.critic, config.ppo, self.generator, judge)
-        self._teacher: dict[str, Any] | None = None
-        if teacher is not None:
-            names = list(teacher.policy_contract.names)
-            self._teacher = teacher.contract["sha256"] | {"observation": names}
+            self._teacher = teacher.contract["sha256"] | {"observation": list(teacher.policy_contract.names)}
         self.episodes = EpisodeStatistics(config.num_envs, device)
 
     def update(self) -> Row:
@@ -102,9 +101,7 @@ class RecurrentRun(Run):
                         "episodes": self.episodes.state_dict(),
                     }
                 ),
-                "updates": self.updates,
-                "control_steps": self.control_steps,
-                "elapsed": self.elapsed,
+                **self.spent(),
             }
         )
 
@@ -115,11 +112,10 @@ class RecurrentRun(Run):
     def begin_with(self, other: dict[str, Any]) -> None:
         """See ``Run``; the learning rates stay those of this run's configuration."""
         if "critic" not in other:
-            raise CheckpointError("the run to begin with is a teacher's; it is imitated, with algo=distill teacher=RUN")
-        present = self.settings()
-        for part in ("observation", "action"):
-            require_same(part, other[part], present[part])
-        require_same("config.network", other["config"]["network"], present["config"]["network"])
+            raise CheckpointError(
+                "the run to begin with is a teacher's; it is imitated, with algo=distill teacher=RUN/policy"
+            )
+        self.require_fit(other)
         self.actor.load_state_dict(other["actor"])
         self.critic.load_state_dict(other["critic"])
         # its state holds the other run's learning rates beside the moments of the gradients
@@ -148,6 +144,4 @@ class RecurrentRun(Run):
         self.collector.load_state_dict(own["collector"])
         self.generator.set_state(own["generator"])
         self.episodes.load_state_dict(own["episodes"])
-        self.updates = state["updates"]
-        self.control_steps = state["control_steps"]
-        self.elapsed = state["elapsed"]
+        self.load_spent(state)

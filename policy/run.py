@@ -96,6 +96,23 @@ class Run(ABC):
             "action": self.env.action_contract.describe(),
         }
 
+    def spent(self) -> dict[str, Any]:
+        """What of the budget is spent, for a checkpoint."""
+        return {"updates": self.updates, "control_steps": self.control_steps, "elapsed": self.elapsed}
+
+    def load_spent(self, state: dict[str, Any]) -> None:
+        """Takes over what ``spent`` has put into a checkpoint."""
+        self.updates, self.control_steps, self.elapsed = (
+            state[name] for name in ("updates", "control_steps", "elapsed")
+        )
+
+    def require_fit(self, other: dict[str, Any]) -> None:
+        """Raises CheckpointError if another run's checkpoint has another network, or other observations or actions."""
+        present = self.settings()
+        for part in ("observation", "action"):
+            require_same(part, other[part], present[part])
+        require_same("config.network", other["config"]["network"], present["config"]["network"])
+
     def require_settings(self, state: dict[str, Any]) -> None:
         """Raises CheckpointError if a checkpoint was made under other settings."""
         present = self.settings()

@@ -168,9 +168,7 @@ class TeacherRun(Run):
             "env": self.env.state_dict(),
             "episodes": self.episodes.state_dict(),
             "greedy_episodes": self.greedy_episodes.state_dict(),
-            "updates": self.updates,
-            "control_steps": self.control_steps,
-            "elapsed": self.elapsed,
+            **self.spent(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -186,9 +184,7 @@ class TeacherRun(Run):
         self.env.load_state_dict(state["env"])
         self.episodes.load_state_dict(state["episodes"])
         self.greedy_episodes.load_state_dict(state["greedy_episodes"])
-        self.updates = state["updates"]
-        self.control_steps = state["control_steps"]
-        self.elapsed = state["elapsed"]
+        self.load_spent(state)
         self._saved_time = self.replay.time
 
     def begin_with(self, other: dict[str, Any]) -> None:
@@ -198,13 +194,9 @@ class TeacherRun(Run):
         """
         if "learner" not in other:
             raise CheckpointError("the run to begin with is none of a teacher")
-        present = self.settings()
-        for part in ("observation", "action"):
-            require_same(part, other[part], present[part])
-        theirs, ours = other["config"], present["config"]
-        require_same("config.network", theirs["network"], ours["network"])
+        self.require_fit(other)
         for name in ("critic_width", "atoms", "lowest", "highest"):
-            require_same(f"config.teacher.{name}", theirs["teacher"][name], ours["teacher"][name])
+            require_same(f"config.teacher.{name}", other["config"]["teacher"][name], getattr(self.config.teacher, name))
         self.actor.load_state_dict(other["actor"])
         self.learner.load_state_dict(other["learner"])
         for optimizer in (self.learner.actor_optimizer, self.learner.critic_optimizer):
