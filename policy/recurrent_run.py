@@ -132,15 +132,10 @@ class RecurrentRun(Run):
         """
         self.require_settings(state)
         require_same("teacher", state["teacher"], self._teacher)
-        if len(state["ranks"]) != parallel.size():
-            raise CheckpointError(
-                f"the checkpoint is of a run of {len(state['ranks'])} ranks, this one has {parallel.size()}; "
-                "resume with as many"
-            )
+        own = self.own_part(state)
         self.actor.load_state_dict(state["actor"])
         self.critic.load_state_dict(state["critic"])
         self.learner.optimizer.load_state_dict(state["optimizer"])
-        own = state["ranks"][parallel.rank()]
         self.collector.load_state_dict(own["collector"])
         self.generator.set_state(own["generator"])
         self.episodes.load_state_dict(own["episodes"])

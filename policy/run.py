@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import asdict
 from typing import Any
 
+from policy import parallel
 from policy.checkpoint import CheckpointError
 from policy.curriculum import CurriculumConfig
 from policy.network import Actor
@@ -105,6 +106,20 @@ class Run(ABC):
         self.updates, self.control_steps, self.elapsed = (
             state[name] for name in ("updates", "control_steps", "elapsed")
         )
+
+    @staticmethod
+    def own_part(state: dict[str, Any]) -> dict[str, Any]:
+        """What a checkpoint holds for this rank alone.
+
+        Raises:
+            CheckpointError: if it was made by another number of ranks.
+        """
+        if len(state["ranks"]) != parallel.size():
+            raise CheckpointError(
+                f"the checkpoint is of a run of {len(state['ranks'])} ranks, this one has {parallel.size()}; "
+                "resume with as many"
+            )
+        return state["ranks"][parallel.rank()]
 
     def require_fit(self, other: dict[str, Any]) -> None:
         """Raises CheckpointError if another run's checkpoint has another network, or other observations or actions."""

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from policy import parallel
 from policy.allocator import keep_freed_memory
 from policy.network import Actor
 from policy.precision import has_bf16
@@ -91,10 +92,9 @@ class TD3:
             inputs = torch.cat((seen, action), dim=1)
             logits = torch.stack([critic(inputs) for critic in self.critics]).float()
         cross_entropy = -(goal * logits.log_softmax(dim=-1)).sum(dim=-1)
-        critic_loss = (cross_entropy * weight).sum() / weight.sum().clamp(min=1.0)
-        self.critic_optimizer.zero_grad(set_to_none=True)
-        critic_loss.backward()
-        self.critic_optimizer.step()
+        # the weight of a mean rank, so that the mean of the ranks' gradients is that of all transitions
+        critic_loss = (cross_entropy * weight).sum() / parallel.mean(weight.sum()).clamp(min=1.0)
+        _descend(critic_loss, self.critics, self.critic_optimizer)
         with torch.no_grad():
             for slow, fast in zip(self.targets.parameters(), self.critics.parameters(), strict=True):
                 slow.lerp_(fast, config.tau)
@@ -115,9 +115,7 @@ class TD3:
         # what goes into the tanh is kept small: at its ends there is no gradient, and noise changes nothing
         bend = output[:, 0].float().square().mean()
         loss = self.config.action_penalty * bend - self.values.mean(logits).mean()
-        self.actor_optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.actor_optimizer.step()
+        _descend(loss, self.actor, self.actor_optimizer)
         for parameter in self.critics.parameters():
             parameter.requires_grad_(True)
         return {"actor_loss": loss.detach(), "saturation": (action.detach().abs() > 0.98).float().mean()}
@@ -142,3 +140,11 @@ class TD3:
         self.actor_optimizer.load_state_dict(state["actor_optimizer"])
         self.critic_optimizer.load_state_dict(state["critic_optimizer"])
         self.updates = state["updates"]
+
+
+def _descend(loss: Tensor, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """One step of the mean of all ranks' gradients."""
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    parallel.average_gradients(list(network.parameters()))
+    optimizer.step()

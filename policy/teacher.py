@@ -36,7 +36,7 @@ class TeacherRun(Run):
     """Acts with noise, remembers, and learns from what is remembered after every control step."""
 
     def __init__(self, config: TrainConfig, env: VectorEnv, replay: Path) -> None:
-        """``replay`` is the directory of the replay buffer.
+        """``replay`` is the directory of this rank's replay buffer.
 
         Raises:
             ValueError: if the worlds, their observations or actions are not fit for a teacher.
@@ -51,7 +51,7 @@ class TeacherRun(Run):
         device = self.observation.device
         self.actor.to(device)
         self.learner = TD3(self.actor, config.teacher, weights)
-        self.generator = torch.Generator().manual_seed(config.seed + 1)
+        self.generator = torch.Generator().manual_seed(parallel.seed(config.seed + 1))
         n = config.num_envs
         teacher = config.teacher
         sizes = {"measured": self.contract.size, "action": env.action_contract.size, "next_quat": 4}
@@ -83,7 +83,7 @@ class TeacherRun(Run):
         self.episodes.update(*outcome)
         self.greedy_episodes.update(*(part[:, self.greedy] for part in outcome))
         self.updates += 1
-        self.control_steps += self.config.horizon * self.config.num_envs
+        self.control_steps += self.config.horizon * self.config.num_envs * parallel.size()
         return {
             **self.counters(),
             "rollout_seconds": acting,
@@ -92,7 +92,7 @@ class TeacherRun(Run):
             "greedy_successes": self.successes(),
             **self.env.metrics(),
             **curriculum,
-            **{name: value.item() for name, value in metrics.items()},
+            **{name: parallel.mean(value.float()).item() for name, value in metrics.items()},
         }
 
     def _knows_enough(self) -> bool:
@@ -157,33 +157,34 @@ class TeacherRun(Run):
     def state_dict(self) -> dict[str, Any]:
         """See ``Run``."""
         self._saved_time = self.replay.time
-        return self.settings() | {
-            "actor": dict(self.actor.state_dict()),
-            "learner": self.learner.state_dict(),
+        learnt = {"actor": dict(self.actor.state_dict()), "learner": self.learner.state_dict()}
+        parallel.require_equal(learnt)
+        own = {
             "replay": self.replay.state_dict(),
             "exploration": self.exploration.state_dict(),
             "generator": self.generator.get_state(),
-            "observation_now": self.observation,
+            "observation": self.observation,
             "start": self.start,
             "env": self.env.state_dict(),
             "episodes": self.episodes.state_dict(),
             "greedy_episodes": self.greedy_episodes.state_dict(),
-            **self.spent(),
         }
+        return self.settings() | learnt | {"ranks": parallel.gather(own), **self.spent()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """See ``Run``."""
         self.require_settings(state)
+        own = self.own_part(state)
         self.actor.load_state_dict(state["actor"])
         self.learner.load_state_dict(state["learner"])
-        self.replay.load_state_dict(state["replay"])
-        self.exploration.load_state_dict(state["exploration"])
-        self.generator.set_state(state["generator"])
-        self.observation = state["observation_now"].to(self.observation.device)
-        self.start = state["start"]
-        self.env.load_state_dict(state["env"])
-        self.episodes.load_state_dict(state["episodes"])
-        self.greedy_episodes.load_state_dict(state["greedy_episodes"])
+        self.replay.load_state_dict(own["replay"])
+        self.exploration.load_state_dict(own["exploration"])
+        self.generator.set_state(own["generator"])
+        self.observation = own["observation"].to(self.observation.device)
+        self.start = own["start"]
+        self.env.load_state_dict(own["env"])
+        self.episodes.load_state_dict(own["episodes"])
+        self.greedy_episodes.load_state_dict(own["greedy_episodes"])
         self.load_spent(state)
         self._saved_time = self.replay.time
 
@@ -206,8 +207,6 @@ class TeacherRun(Run):
 
 
 def _checked(config: TrainConfig, env: VectorEnv) -> TaskConfig:
-    if parallel.size() > 1:
-        raise ValueError(f"a teacher learns in one process, not in {parallel.size()} ranks")
     if not isinstance(env, _HasTask):
         raise ValueError(f"a teacher needs worlds with a task of goals; {type(env).__name__} has none")
     if env.action_contract.bins:

@@ -114,7 +114,7 @@ def _new_run(config: TrainConfig, env: VectorEnv, run_dir: Path, teacher: Path |
             else f"teacher is {teacher}, but train.algorithm is {config.algorithm}; only distill imitates one"
         )
     if config.algorithm == "teacher":
-        return TeacherRun(config, env, run_dir / "replay")
+        return TeacherRun(config, env, run_dir / "replay" / str(parallel.rank()))
     return RecurrentRun(config, env, None if teacher is None else artefact.load(teacher))
 
 

@@ -16,8 +16,11 @@ from policy.network import Actor, Critic
 from policy.network_config import NetworkConfig
 from policy.ppo import PPO
 from policy.ppo_config import PPOConfig
+from policy.td3 import TD3
 from policy.train import train
 from policy.train_config import TrainConfig
+from tests.policy import teaching
+from tests.policy.teaching import SMALL
 from tests.policy.toy import CRITIC, POLICY, ToyEnv
 
 WORLDS, HORIZON, CHUNK = 8, 20, 5
@@ -42,6 +45,19 @@ def learn(ppo: PPO, rollouts: list[Rollout]) -> dict:
         ppo.actor.trunk.normalizer.update(rollout.policy)
         ppo.critic.trunk.normalizer.update(rollout.critic)
     return {"actor": ppo.actor.state_dict(), "critic": ppo.critic.state_dict(), "metrics": metrics}
+
+
+def teacher_learns(batches: list[dict[str, torch.Tensor]]) -> dict:
+    """What the off-policy learner of a teacher makes of batches of transitions."""
+    config = replace(SMALL, target_noise=0.0, actor_period=1)
+    weights = torch.Generator().manual_seed(0)
+    network = replace(NETWORK, memory=False)
+    td3 = TD3(Actor(POLICY.sizes, 20, 0, network, weights), config, weights)
+    metrics = {}
+    for batch in batches:
+        td3.actor.trunk.normalizer.update(batch["observation"])
+        metrics = td3.update(**batch, generator=torch.Generator())
+    return td3.state_dict() | {"actor": td3.actor.state_dict(), "metrics": metrics}
 
 
 def part(rollout: Rollout, number: int, of: int) -> Rollout:
@@ -78,6 +94,17 @@ def main(what: str, directory: Path, *arguments: str) -> None:
             parallel.require_equal(learnt)
             if parallel.rank() == 0:
                 torch.save(learnt, directory / "learnt.pt")
+        elif what == "teacher update":
+            batches = torch.load(directory / "batches.pt")
+            own = [{k: v.chunk(parallel.size())[parallel.rank()] for k, v in batch.items()} for batch in batches]
+            learnt = teacher_learns(own)
+            learnt["metrics"] = {k: parallel.mean(v) for k, v in learnt["metrics"].items()}
+            parallel.require_equal(learnt)
+            if parallel.rank() == 0:
+                torch.save(learnt, directory / "learnt.pt")
+        elif what == "teacher":
+            updates, seed = 2 * int(arguments[0]), parallel.seed(int(arguments[2]))
+            teaching.run(directory, teaching.config(updates), arguments[1] == "resume", seed)
         elif what == "train":
             run(directory, int(arguments[0]), arguments[1] == "resume", ToyEnv(WORLDS, parallel.seed(1)))
         elif what == "killed":

@@ -19,9 +19,9 @@ from policy import checkpoint, parallel
 from policy.checkpoint import CheckpointError
 from policy.progress import read_progress
 from policy.rollout import Collector
-from tests.policy import ranks
+from tests.policy import ranks, teaching
 from tests.policy.test_train import assert_same_run
-from tests.policy.toy import ToyEnv
+from tests.policy.toy import POLICY, ToyEnv
 
 ROOT = Path(__file__).parents[2]
 
@@ -62,6 +62,46 @@ def test_two_ranks_learn_what_one_learns_from_twice_the_worlds(tmp_path):
             torch.testing.assert_close(both[network][name], value, rtol=1e-4, atol=2e-3 * float(moved), msg=name)
     for name, value in one["metrics"].items():
         assert both["metrics"][name] == pytest.approx(value, rel=1e-3, abs=1e-5), name
+
+
+@pytest.mark.slow
+def test_two_ranks_of_a_teacher_learn_what_one_learns_from_all_transitions(tmp_path):
+    draw, batches = torch.Generator().manual_seed(2), []
+    for _ in range(3):
+        batch = {name: torch.randn(64, POLICY.size, generator=draw) for name in ("observation", "next_observation")}
+        batch["action"] = 2.0 * torch.rand(64, 20, generator=draw) - 1.0
+        batch["reward"] = torch.randn(64, generator=draw)
+        batch["discount"] = (torch.rand(64, generator=draw) > 0.2) * 0.9
+        # the ranks know what came after of different numbers of steps
+        batch["weight"] = (torch.rand(64, generator=draw) > torch.linspace(0.0, 0.8, 64)).float()
+        batches.append(batch)
+    torch.save(batches, tmp_path / "batches.pt")
+
+    one = ranks.teacher_learns(batches)
+    two_ranks("teacher update", tmp_path)
+    both = torch.load(tmp_path / "learnt.pt")
+
+    assert one["updates"] == both["updates"] == 3
+    for network in ("actor", "critics", "targets"):
+        for name, value in one[network].items():
+            torch.testing.assert_close(both[network][name], value, rtol=1e-4, atol=2e-6, msg=f"{network}.{name}")
+    for name, value in one["metrics"].items():
+        assert both["metrics"][name].item() == pytest.approx(value.item(), rel=1e-3, abs=1e-5), name
+
+
+@pytest.mark.slow
+def test_a_teacher_of_two_ranks_is_resumed_to_the_bit(tmp_path):
+    two_ranks("teacher", tmp_path / "whole", 8, "anew", 1)
+    two_ranks("teacher", tmp_path / "parts", 3, "anew", 1)
+    two_ranks("teacher", tmp_path / "parts", 8, "resume", 99)
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+    content = checkpoint.load(checkpoint.find(tmp_path / "whole" / "checkpoints")[-1])
+    assert content["learner"]["updates"] > 0
+    assert content["control_steps"] == 8 * 2 * teaching.PER_UPDATE
+    first, second = (rank["observation"] for rank in content["ranks"])
+    assert not torch.equal(first, second)
+    with pytest.raises(CheckpointError, match="of 2 ranks, this one has 1"):
+        teaching.run(tmp_path / "whole", teaching.config(20), True)
 
 
 @pytest.mark.slow

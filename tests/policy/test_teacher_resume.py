@@ -29,15 +29,15 @@ def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(tmp_path: Path):
     before, after = flatten(halfway), flatten(newest(tmp_path / "whole"))
     changed = {path for path, leaf in after.items() if before.get(path) != leaf}
     parts = "actor.trunk.normalizer actor.head learner.critics learner.targets learner.actor_optimizer"
-    parts += " learner.critic_optimizer replay exploration generator observation_now start env episodes greedy_episodes"
-    for part in parts.split():
+    own = "replay exploration generator observation start env episodes greedy_episodes"
+    for part in [*parts.split(), "learner.critic_optimizer", *(f"ranks.0.{part}" for part in own.split())]:
         assert any(path.startswith(f".{part}") for path in changed), part
 
 
 def test_a_run_killed_long_after_its_checkpoint_goes_on_from_there_to_the_bit(tmp_path: Path):
     run(tmp_path / "whole", config(2 * N))
     run(tmp_path / "killed", config(N))
-    lost = TeacherRun(config(2 * N), TurningEnv(WORLDS, 7, lost=0.02), tmp_path / "killed" / "replay")
+    lost = TeacherRun(config(2 * N), TurningEnv(WORLDS, 7, lost=0.02), tmp_path / "killed" / "replay" / "0")
     lost.load_state_dict(newest(tmp_path / "killed"))
     lost.env.load_state_dict(TurningEnv(WORLDS, 8).state_dict())  # what it wrote after the checkpoint is different
     while not lost.must_save:  # more would not be written before another checkpoint
@@ -66,7 +66,7 @@ def test_a_run_begins_with_what_another_teacher_has_learnt_and_with_its_own_lear
         assert flatten(old["learner"][name]["state"]) == flatten(new["learner"][name]["state"])
     for name in ("critics", "targets", "updates"):
         assert flatten(old["learner"][name]) == flatten(new["learner"][name])
-    assert (new["updates"], new["replay"]["time"]) == (1, HORIZON)
+    assert (new["updates"], new["ranks"][0]["replay"]["time"]) == (1, HORIZON)
     for name, value in {"atoms": 12, "critic_width": 17, "highest": 31.0, "lowest": -9.0}.items():
         with pytest.raises(CheckpointError, match=rf"config\.teacher\.{name}"):
             run(tmp_path / name, config(1, {name: value}), init=tmp_path / "other")
