@@ -12,7 +12,7 @@ from torch import Tensor
 
 from robot import hand, rotation
 from robot.goal import UP_BASE
-from sim.physics import CpuPhysics
+from sim.cpu_physics import CpuPhysics
 from sim.puppet import base_pose
 from sim.reset import home_joint_pos
 from sim.scene import BLOCK_HALF_DIAGONAL, PALM_CENTER
@@ -299,20 +299,20 @@ def diverged(model: mujoco.MjModel, worlds: int, episodes: int, period: float) -
 def _randomize(physics: CpuPhysics, random: np.random.Generator) -> None:
     model, n = physics.model, physics.n
     mass = random.uniform(*MASS, (n, model.nbody))
-    physics.expand("body_mass")[:] = mass * model.body_mass
-    physics.expand("body_inertia")[:] = mass[..., None] * model.body_inertia
+    physics.batch.expand("body_mass")[:] = mass * model.body_mass
+    physics.batch.expand("body_inertia")[:] = mass[..., None] * model.body_inertia
     gain = random.uniform(*GAIN, (n, model.nu))
-    physics.expand("actuator_gainprm")[..., 0] = gain * model.actuator_gainprm[:, 0]
-    physics.expand("actuator_biasprm")[..., 1] = gain * model.actuator_biasprm[:, 1]
+    physics.batch.expand("actuator_gainprm")[..., 0] = gain * model.actuator_gainprm[:, 0]
+    physics.batch.expand("actuator_biasprm")[..., 1] = gain * model.actuator_biasprm[:, 1]
     for field, span in SPREAD.items():
         nominal = getattr(model, field)
-        physics.expand(field)[:] = nominal * random.uniform(*span, (n, *nominal.shape))
-    physics.set_const(np.arange(n))
+        physics.batch.expand(field)[:] = nominal * random.uniform(*span, (n, *nominal.shape))
+    physics.set_const(torch.arange(n))
 
 
 def _begin(physics: CpuPhysics, generator: torch.Generator) -> Tensor:
     """Half opens all hands and hangs the blocks above their palms; returns the actuators' targets [rad], (n, 20)."""
-    n, everyone = physics.n, np.arange(physics.n)
+    n, everyone = physics.n, torch.arange(physics.n)
     joints = home_joint_pos().expand(n, -1)
     pos = torch.tensor(PALM_CENTER) + 0.005 * torch.randn(n, 3, generator=generator)
     pos[:, 1] -= BLOCK_HALF_DIAGONAL  # up is -y

@@ -10,13 +10,13 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
 from benchmarks import peer
 from benchmarks.load import Load
 from benchmarks.threads import torch_threads
 from policy.progress import HOURS_PER_YEAR
+from sim.cpu_physics import CpuPhysics
 from sim.env import ReorientEnv
 from sim.task import TaskConfig
 
@@ -91,7 +91,7 @@ class _Contest:
         self._generator = torch.Generator().manual_seed(0)
         self._job = job
         self.env = self._make(job.task, job.threads)
-        self.threads = self.env.physics.batch.nthread
+        self.threads = _threads(self.env)
         self.fewer_threads = [n for n in (1, 2, 4, 8, 16, 32, 64, 128) if n < self.threads]
         self.rounds: list[dict[str, float]] = []
         self._envs = {str(n): self._make(job.task, n) for n in self.fewer_threads}
@@ -121,7 +121,7 @@ class _Contest:
             whole, bare = self._pairs()
         rates = {"whole": simulated / whole, "bare": simulated / bare}
         for name, env in self._envs.items():
-            with torch_threads(env.physics.batch.nthread):
+            with torch_threads(_threads(env)):
                 rates[name] = simulated / sum(self._step(env) for _ in range(STEPS))
         for each in self.peers:
             rates[each.name] = each.run(whole)
@@ -161,13 +161,13 @@ class _Contest:
 
     def _pairs(self) -> tuple[float, float]:
         """Seconds of a turn's control steps, and of the physics alone from the states that they sent it from."""
-        physics = self.env.physics
-        state, everyone = physics.batch.state, np.arange(physics.n)
-        lengths = physics.expand("opt.timestep")
+        physics = _cpu(self.env)
+        state, everyone = physics.batch.state, torch.arange(physics.n)
+        lengths = physics.batch.expand("opt.timestep")
         step, before, those = physics.step, state.copy(), lengths.copy()
         whole = bare = 0.0
 
-        def recording(nstep: int, ids: np.ndarray | None = None) -> None:
+        def recording(nstep: int, ids: torch.Tensor | None = None) -> None:
             nonlocal whole
             if ids is None:
                 begin = time.perf_counter()
@@ -191,3 +191,13 @@ class _Contest:
             state[:], lengths[:] = after, next_lengths
             physics.forward(everyone)
         return whole, bare
+
+
+def _cpu(env: ReorientEnv) -> CpuPhysics:
+    if not isinstance(env.physics, CpuPhysics):
+        raise TypeError("only worlds on the CPU are measured against bare physics and against peers")
+    return env.physics
+
+
+def _threads(env: ReorientEnv) -> int:
+    return _cpu(env).batch.nthread

@@ -19,7 +19,7 @@ from robot import hand
 from robot.frames import Pose
 from robot.goal import dropped
 from robot.plant import PlantConfig
-from sim.physics import CpuPhysics
+from sim.cpu_physics import CpuPhysics
 from sim.reset import ResetConfig, Resetter
 from sim.scene import SceneConfig, build_model
 
@@ -49,7 +49,7 @@ class Plant:
         self._resetter = Resetter(ResetConfig(cache=0), self._physics, generator)
         self._markers = [model.site(name).id for name in MARKERS]
         self._site_xpos = self._physics.batch.bind("site_xpos")
-        self._full_force = model.actuator_forcerange.copy()
+        self._full_force = torch.from_numpy(model.actuator_forcerange.copy())
         self._force_range = self._physics.expand("actuator_forcerange")
 
     def reset(self) -> None:
@@ -59,7 +59,7 @@ class Plant:
             RuntimeError: if the block does not stay there.
         """
         self._force_range[0] = self._full_force
-        self._resetter.reset(np.array([0]))
+        self._resetter.reset(torch.tensor([0]))
 
     def step(self, steps: int = 1) -> None:
         """Advances by ``steps`` of ``SUBSTEP``."""

@@ -18,8 +18,8 @@ from robot.action import ActionPath
 from robot.goal import GoalTracker, dropped
 from robot.observation import ObservationContract
 from robot.plant import SHADOW, PlantConfig
+from sim.backend import SimConfig, make_physics
 from sim.equipment import equip
-from sim.physics import CpuPhysics
 from sim.randomize import PhysicsRandomizer
 from sim.reset import Resetter, Unsettled
 from sim.scene import build_spec
@@ -43,15 +43,23 @@ class ReorientEnv:
         seed: int,
         threads: int = 0,
         plant: PlantConfig = SHADOW,
+        sim: SimConfig | None = None,
     ) -> None:
-        """``threads`` is the number of CPU threads for physics, 0 for all; every draw comes from ``seed``."""
+        """``threads`` is the number of CPU threads for physics, 0 for all; every draw comes from ``seed``.
+
+        ``sim`` says what steps the worlds, ``mujoco.batch`` if it is not given.
+        """
         self.task = task
         self.plant = plant
         self.num_envs = n
         self.policy_contract = ObservationContract(tuple(task.policy_observation))
         self.critic_contract = ObservationContract(tuple(task.critic_observation))
         self.action_contract = task.action
-        self.generator = torch.Generator().manual_seed(seed)
+        spec = build_spec(task.scene, plant)
+        equip(spec, randomization, plant)
+        self.physics = make_physics(spec.compile(), n, threads, sim or SimConfig())
+        self.device = self.physics.device
+        self.generator = torch.Generator(self.device).manual_seed(seed)
 
         period = task.action.period
         learnt = randomization.learnt()
@@ -59,10 +67,6 @@ class ReorientEnv:
         if learnt:
             self.adr = ADR(randomization.adr, list(learnt), n, self.generator, list(learnt.values()))
         self.source = source = Source(self.generator, self.adr)
-        spec = build_spec(task.scene, plant)
-        equip(spec, randomization, plant)
-        self.physics = CpuPhysics(spec.compile(), n, threads)
-        self.device = self.physics.device
         self.randomizer = PhysicsRandomizer(randomization.physics, self.physics, source)
         self.sensing = Sensing(randomization, n, source, period)
         self.acting = Acting(randomization, n, source, period)
@@ -101,7 +105,7 @@ class ReorientEnv:
 
     def reset(self) -> Observation:
         """Starts a new episode in every world."""
-        self._reset(torch.arange(self.num_envs))
+        self._reset(torch.arange(self.num_envs, device=self.device))
         return self._observe()
 
     def step(self, action: Tensor) -> Step:
@@ -151,13 +155,12 @@ class ReorientEnv:
         self._draw(ids)
 
     def _draw(self, ids: Tensor) -> None:
-        rows = ids.numpy()
-        self.randomizer.reset(rows)
+        self.randomizer.reset(ids)
         for part in (self.sensing, self.acting, self.force, self.timing):
             if part is not None:
                 part.reset(ids)
         if self.timing is not None:
-            self.physics.set_timestep(self.task.scene.timestep, rows)
+            self.physics.set_timestep(self.task.scene.timestep, ids)
 
     def _settle(self, ids: Tensor) -> dict[str, Tensor]:
         """Brings worlds ``ids`` into a first state, under new physics, and measures them."""
@@ -166,16 +169,16 @@ class ReorientEnv:
         while True:
             tries += 1
             try:
-                measured = self.resetter.reset(pending.numpy())
-                return measured if pending is ids else self.physics.measure(ids.numpy())
+                measured = self.resetter.reset(pending)
+                return measured if pending is ids else self.physics.measure(ids)
             except Unsettled as error:
                 if tries > REDRAWS:
                     raise
                 log.warning("%s; another draw of physics is tried", error)
-                pending = torch.from_numpy(error.worlds)
+                pending = error.worlds
                 if self.adr is not None:
                     # in such a world nothing can be reached; ranges that are too wide shall not hold up a run
-                    self.adr.finish(pending, torch.zeros(len(pending)))
+                    self.adr.finish(pending, torch.zeros(len(pending), device=self.device))
                     self.adr.calibrate(pending)
                 self._draw(pending)
 
@@ -194,7 +197,8 @@ class ReorientEnv:
         return self.critic_contract.vector(self.measurement | {"goal_quat": self.goals.quat})
 
     def metrics(self) -> dict[str, float]:
-        """Scalars worth logging."""
+        """Scalars worth logging; called after each update, it also refuses to go on where something was lost."""
+        self.physics.check()
         return {"diverged": self.diverged} | (self.adr.metrics() if self.adr is not None else {})
 
     def _parts(self) -> dict[str, Any]:

@@ -1,16 +1,16 @@
 """Gives every simulated world its own physics: applies randomization terms to MuJoCo model fields."""
 
+import math
 from dataclasses import dataclass
 
 import mujoco
-import numpy as np
 import torch
 from torch import Tensor
 
 from randomization.draws import Draw, Source
 from randomization.terms import PhysicsTerm
 from sim.elements import nominal, select
-from sim.physics import CpuPhysics
+from sim.physics import Physics, grid
 from sim.repair import Resized, order_limits, whole_substeps
 
 GRAVITY = "opt.gravity"
@@ -24,13 +24,12 @@ class Target:
     """The part of one model field that a term changes: rows (elements), and of each some columns."""
 
     field: str
-    rows: np.ndarray | None
-    columns: list[int]
+    rows: Tensor | None
+    columns: Tensor | None
 
-    def index(self, ids: np.ndarray) -> tuple[np.ndarray, ...]:
+    def index(self, ids: Tensor) -> tuple[Tensor, ...]:
         """Of the worlds ``ids`` in the field's values (n, elements, …)."""
-        axes = [ids, self.rows, np.array(self.columns, dtype=int)]
-        return np.ix_(*(axis for axis in axes if axis is not None and len(axis)))
+        return grid(*(axis for axis in (ids, self.rows, self.columns) if axis is not None))
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class _Term:
 class PhysicsRandomizer:
     """Draws the physics of worlds from a preset's terms."""
 
-    def __init__(self, terms: dict[str, PhysicsTerm], physics: CpuPhysics, source: Source) -> None:
+    def __init__(self, terms: dict[str, PhysicsTerm], physics: Physics, source: Source) -> None:
         """Resolves the terms against the model.
 
         Raises:
@@ -54,26 +53,28 @@ class PhysicsRandomizer:
         """
         self.physics = physics
         self.generator = source.generator
-        model = physics.model
-        self.terms = [_resolve(name, term, model, source) for name, term in terms.items()]
+        self.terms = [_resolve(name, term, physics, source) for name, term in terms.items()]
         targets = [target for term in self.terms for target in term.targets]
-        self.nominal = {target.field: nominal(target.field, model) for target in targets}
+        self.nominal = {target.field: self._nominal(target.field) for target in targets}
         for field in self.nominal:
             physics.expand(field)
         derived_from = mujoco.MjModel._setconst_inputs  # what mujoco.batch itself goes by; nothing public lists them
         self._set_const = any(field in derived_from for field in self.nominal)
         self._limits = [field for field in ("jnt_range", "tendon_range") if field in self.nominal]
         sized = [target.rows for target in targets if target.field == "geom_size" and target.rows is not None]
-        self._resized = Resized(np.unique(np.concatenate(sized)), physics) if sized else None
+        self._resized = Resized(torch.cat(sized).unique(), physics) if sized else None
 
     def set_gravity(self, share: float) -> None:
         """Lets worlds have so much of the model's gravity, and what terms add to it, from their next reset on."""
         if share == 1.0 and GRAVITY not in self.nominal:
             return  # not one more field to write at every reset
-        self.nominal[GRAVITY] = share * nominal(GRAVITY, self.physics.model)
+        self.nominal[GRAVITY] = share * self._nominal(GRAVITY)
         self.physics.expand(GRAVITY)
 
-    def reset(self, ids: np.ndarray) -> None:
+    def _nominal(self, field: str) -> Tensor:
+        return torch.from_numpy(nominal(field, self.physics.model)).to(self.physics.qpos)
+
+    def reset(self, ids: Tensor) -> None:
         """Gives worlds ``ids``, (m,), new physics, from the nominal values on."""
         if not self.nominal:
             return
@@ -87,14 +88,14 @@ class PhysicsRandomizer:
         if self._set_const:
             self.physics.set_const(ids)
 
-    def draw(self, ids: np.ndarray) -> None:
+    def draw(self, ids: Tensor) -> None:
         """Draws the fields of worlds ``ids``, (m,), and nothing of what must follow them."""
         for field, value in self.nominal.items():
             self.physics.expand(field)[ids] = value
         for term in self.terms:
             self._apply(term, ids)
 
-    def _apply(self, term: _Term, ids: np.ndarray) -> None:
+    def _apply(self, term: _Term, ids: Tensor) -> None:
         drawn: Tensor | None = None
         for target in term.targets:
             values, index = self.physics.expand(target.field), target.index(ids)
@@ -104,23 +105,26 @@ class PhysicsRandomizer:
             if drawn is None:
                 # a scale changes an element as a whole, an offset each of its numbers by itself
                 shape = (1 if term.shared else elements, *(() if term.scale else inner))
-                drawn = term.draw(torch.from_numpy(ids), *shape)
-            factor = drawn.numpy().reshape(*drawn.shape[:2], *((1,) * len(inner) if term.scale else inner))
+                drawn = term.draw(ids, *shape)
+            factor = drawn.reshape(*drawn.shape[:2], *((1,) * len(inner) if term.scale else inner))
             if target.rows is None:
                 factor = factor[:, 0]
             changed = present * factor if term.scale else present + factor
-            values[index] = changed.clip(term.least, term.most)
+            values[index] = changed.clamp(term.least, term.most)
 
 
-def _resolve(name: str, term: PhysicsTerm, model: mujoco.MjModel, source: Source) -> _Term:
+def _resolve(name: str, term: PhysicsTerm, physics: Physics, source: Source) -> _Term:
     targets = []
     for field in term.fields:
         try:
-            rows = select(field, term.of, term.names, model)
+            rows = select(field, term.of, term.names, physics.model)
         except ValueError as error:
             raise ValueError(f"randomization term {name}: {error}") from error
-        targets.append(Target(field, rows, term.columns or MEANINGFUL.get(field, [])))
+        columns = term.columns or MEANINGFUL.get(field)
+        targets.append(
+            Target(field, *(None if i is None else torch.as_tensor(i).to(physics.device) for i in (rows, columns)))
+        )
     draw = source.draw(f"physics.{name}", term.draw, calibrated=1.0 if term.apply == "scale" else 0.0)
-    least = -np.inf if term.least is None else term.least
-    most = np.inf if term.most is None else term.most
+    least = -math.inf if term.least is None else term.least
+    most = math.inf if term.most is None else term.most
     return _Term(draw, term.apply == "scale", term.per == "group", least, most, targets)

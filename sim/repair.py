@@ -3,14 +3,15 @@
 import mujoco
 import numpy as np
 import torch
+from torch import Tensor
 
-from sim.physics import CpuPhysics
+from sim.physics import Physics, grid
 
 MIN_RANGE = 0.05
 """Limits drawn nearer than this [rad, m] are moved apart to it, so that a joint keeps some travel."""
 
 
-def order_limits(field: str, ids: np.ndarray, physics: CpuPhysics) -> None:
+def order_limits(field: str, ids: Tensor, physics: Physics) -> None:
     """Moves limits of joints or tendons in worlds ``ids`` apart that have come too near, or have changed sides.
 
     Args:
@@ -21,60 +22,57 @@ def order_limits(field: str, ids: np.ndarray, physics: CpuPhysics) -> None:
     model = physics.model
     limited, known = getattr(model, field.replace("range", "limited")).astype(bool), getattr(model, field)
     rows = np.flatnonzero(limited)
-    index = np.ix_(ids, rows)
-    ranges = physics.expand(field)[index]
-    least = np.minimum(MIN_RANGE, known[rows, 1] - known[rows, 0])
-    lacking = np.maximum(least - (ranges[..., 1] - ranges[..., 0]), 0.0)
+    values = physics.expand(field)
+    index = grid(ids, torch.as_tensor(rows, device=ids.device))
+    ranges = values[index]
+    least = torch.from_numpy(np.minimum(MIN_RANGE, known[rows, 1] - known[rows, 0])).to(values)
+    lacking = (least - (ranges[..., 1] - ranges[..., 0])).clamp(min=0.0)
     ranges[..., 0] -= 0.5 * lacking
     ranges[..., 1] += 0.5 * lacking
-    physics.expand(field)[index] = ranges
+    values[index] = ranges
 
 
-def whole_substeps(ids: np.ndarray, physics: CpuPhysics, generator: torch.Generator) -> None:
+def whole_substeps(ids: Tensor, physics: Physics, generator: torch.Generator) -> None:
     """Rounds the delays of actuators in worlds ``ids`` to whole sub-steps, up or down so that their mean stays.
 
     MuJoCo itself would round every delay up. Half a sub-step is taken off, so that no rounding of times decides.
     """
-    step = physics.model.opt.timestep
-    delays = physics.expand("actuator_delay")[ids] / step
-    chance = torch.rand(delays.shape, generator=generator, dtype=torch.float64).numpy()
+    step, values = physics.model.opt.timestep, physics.expand("actuator_delay")
+    delays = values[ids].double() / step
+    chance = torch.rand(delays.shape, generator=generator, dtype=torch.float64, device=delays.device)
     # what was drawn in single precision shall count as the whole number that is meant
-    whole = np.floor(delays + np.where(np.isclose(delays, delays.round(), atol=1e-4), 0.5, chance))
-    physics.expand("actuator_delay")[ids] = np.where(whole > 0.0, (whole - 0.5) * step, 0.0)
+    whole = (delays + torch.where(torch.isclose(delays, delays.round(), rtol=1e-5, atol=1e-4), 0.5, chance)).floor()
+    values[ids] = torch.where(whole > 0.0, (whole - 0.5) * step, 0.0).to(values)
 
 
 class Resized:
     """Boxes whose size differs from world to world."""
 
-    def __init__(self, geoms: np.ndarray, physics: CpuPhysics) -> None:
+    def __init__(self, geoms: Tensor, physics: Physics) -> None:
         """``geoms`` are boxes that are alone on their bodies.
 
         Raises:
             ValueError: if one is not.
         """
         model = physics.model
-        for geom in geoms:
+        for geom in geoms.tolist():
             if model.geom_type[geom] != mujoco.mjtGeom.mjGEOM_BOX or model.body_geomnum[model.geom_bodyid[geom]] != 1:
-                name = model.geom(int(geom)).name
+                name = model.geom(geom).name
                 raise ValueError(f"the size of geom {name!r} cannot be randomized: only a box alone on its body can")
-        self.geoms = geoms
         self.physics = physics
-        self.bodies = model.geom_bodyid[geoms]
-        self.leaves = model.body_bvhadr[self.bodies]
+        self.geoms = geoms
+        self.bodies = torch.tensor(model.geom_bodyid[geoms.cpu().numpy()], dtype=torch.int64, device=physics.device)
+        self.known = _crossed_squares(torch.from_numpy(model.geom_size[geoms.cpu().numpy()]).to(physics.qpos))
 
-    def update(self, ids: np.ndarray) -> None:
+    def update(self, ids: Tensor) -> None:
         """Their bounds for collision detection, and their inertia, which grows as that of solid boxes of equal mass."""
-        half = np.arange(3, 6)
         expand = self.physics.expand
-        size = expand("geom_size")[np.ix_(ids, self.geoms)]
-        expand("geom_rbound")[np.ix_(ids, self.geoms)] = np.linalg.norm(size, axis=-1)
-        expand("geom_aabb")[np.ix_(ids, self.geoms, half)] = size
-        expand("bvh_aabb")[np.ix_(ids, self.leaves, half)] = size
-        grown = _crossed_squares(size) / _crossed_squares(self.physics.model.geom_size[self.geoms])
-        expand("body_inertia")[np.ix_(ids, self.bodies)] *= grown
+        size = expand("geom_size")[grid(ids, self.geoms)]
+        self.physics.set_bounds(ids, self.geoms, size)
+        expand("body_inertia")[grid(ids, self.bodies)] *= _crossed_squares(size) / self.known
 
 
-def _crossed_squares(size: np.ndarray) -> np.ndarray:
+def _crossed_squares(size: Tensor) -> Tensor:
     """What the inertia of a box of half edges (…, 3) about each axis is proportional to."""
-    squares = size**2
-    return squares.sum(-1, keepdims=True) - squares
+    squares = size.square()
+    return squares.sum(-1, keepdim=True) - squares

@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from robot import hand, rotation
-from sim.physics import CpuPhysics
+from sim.physics import Physics
 from sim.scene import PALM_CENTER
 from sim.settled import FirstState, SettledPool
 
@@ -81,10 +80,12 @@ def draw_first_state(config: ResetConfig, half_diagonal: Tensor, generator: torc
 
     ``half_diagonal`` is the distance from the block's centre to its corner in every world [m], (m,).
     """
-    m = len(half_diagonal)
-    spread = torch.tensor([joint.upper - joint.lower for joint in hand.JOINTS])
-    joints = home_joint_pos() + config.joint_noise * spread * torch.randn(m, hand.NUM_JOINTS, generator=generator)
-    pos = torch.tensor(PALM_CENTER) + config.position_noise * torch.randn(m, 3, generator=generator)
+    m, device = len(half_diagonal), half_diagonal.device
+    spread = torch.tensor([joint.upper - joint.lower for joint in hand.JOINTS], device=device)
+    noise = torch.randn(m, hand.NUM_JOINTS, generator=generator, device=device)
+    joints = home_joint_pos().to(device) + config.joint_noise * spread * noise
+    noise = torch.randn(m, 3, generator=generator, device=device)
+    pos = torch.tensor(PALM_CENTER, device=device) + config.position_noise * noise
     pos[:, 1] -= half_diagonal + config.drop_from  # up is -y
     return FirstState(joints, hand.actuator_pos(joints), pos, rotation.random_uniform(m, generator))
 
@@ -92,28 +93,38 @@ def draw_first_state(config: ResetConfig, half_diagonal: Tensor, generator: torc
 class Unsettled(RuntimeError):
     """The blocks of some worlds cannot be brought to rest on the palm."""
 
-    def __init__(self, worlds: np.ndarray, cause: str) -> None:
-        super().__init__(f"the block did not settle in worlds {worlds[:5]}: {cause}")
+    def __init__(self, worlds: Tensor, cause: str) -> None:
+        super().__init__(f"the block did not settle in worlds {worlds[:5].tolist()}: {cause}")
         self.worlds = worlds
 
 
 class Resetter:
     """Brings chosen worlds into a first state, without touching the others."""
 
-    def __init__(self, config: ResetConfig, physics: CpuPhysics, generator: torch.Generator) -> None:
+    def __init__(self, config: ResetConfig, physics: Physics, generator: torch.Generator) -> None:
         self.config = config
         self.physics = physics
         self.generator = generator
-        self.pool = SettledPool(config.cache)
+        if not physics.some_steps and not 0 < config.cache <= physics.n:
+            raise ValueError(
+                f"reset cache is {config.cache}; where all worlds are stepped together, 1 to as many as there are "
+                f"worlds, {physics.n}, are needed"
+            )
+        self.pool = SettledPool(config.cache, physics.device)
 
-    def reset(self, ids: np.ndarray) -> dict[str, Tensor]:
-        """Resets worlds ``ids``, (m,), and returns their measurement (see ``CpuPhysics.measure``).
+    def reset(self, ids: Tensor) -> dict[str, Tensor]:
+        """Resets worlds ``ids``, (m,), and returns their measurement (see ``Physics.measure``).
 
         Raises:
             Unsettled: if the block of a world cannot be brought to rest on the palm; all others are ready.
         """
+        if not self.physics.some_steps:
+            return self._reset_without_steps(ids)
         # one choice for all worlds of a call: a few that fall anew would keep the others waiting as long as all
-        fresh = not self.pool.full or float(torch.rand((), generator=self.generator)) < self.config.refresh
+        fresh = (
+            not self.pool.full
+            or float(torch.rand((), generator=self.generator, device=self.generator.device)) < self.config.refresh
+        )
         cached_tries = 0 if fresh else CACHED_TRIES
         tries = cached_tries + 1 + self.config.max_retries
         pending, faults = ids, {}
@@ -132,20 +143,43 @@ class Resetter:
                 self.pool.add({name: value[~failed] for name, value in measured.items()})
             if not failed.any():
                 return measured if pending is ids else self.physics.measure(ids)
-            pending = pending[failed.numpy()]
+            pending = pending[failed]
         causes = ", ".join(f"{fault} in {int(there.sum())}" for fault, there in faults.items() if there.any())
         raise Unsettled(pending, f"after {tries} tries, {causes}")
 
-    def _settle(self, ids: np.ndarray, first: FirstState, seconds: float) -> None:
+    def _settle(self, ids: Tensor, first: FirstState, seconds: float) -> None:
+        self._place(ids, first)
+        steps = max(1, round(seconds / self.physics.model.opt.timestep))
+        self.physics.step(steps, ids if self.physics.some_steps else None)
+
+    def _place(self, ids: Tensor, first: FirstState) -> None:
         self.physics.reset(ids)
         self.physics.set_joints(ids, first.joint_pos)
         self.physics.set_block(ids, first.object_pos, first.object_quat)
         self.physics.set_target(first.joint_target, ids)
         self.physics.remember_target(ids)
         self.physics.forward(ids)
-        self.physics.step(max(1, round(seconds / self.physics.model.opt.timestep)), ids)
 
-    def _faults(self, ids: np.ndarray, measured: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _reset_without_steps(self, ids: Tensor) -> dict[str, Tensor]:
+        """Where some worlds cannot be stepped alone: all of a call fall, which fills the pool, or all come from the pool.
+
+        A state from the pool is not settled again in its new world, and the pool is only made anew when all are reset.
+        """
+        pending = ids
+        if len(ids) == self.physics.n:
+            first = draw_first_state(self.config, self.physics.block_half_diagonal(ids), self.generator)
+            self._settle(ids, first.within(self.physics.joint_range(ids)), self.config.settle_time)
+            measured = self.physics.measure(ids)
+            failed = torch.stack(list(self._faults(ids, measured).values())).any(0)
+            self.pool.add({name: value[~failed] for name, value in measured.items()})
+            pending = ids[failed]
+        if len(pending):
+            if not self.pool.full:
+                raise Unsettled(pending, f"{self.pool.added} of {self.pool.capacity} states (reset.cache) have settled")
+            self._place(pending, self.pool.draw(self.physics.joint_range(pending), self.generator))
+        return self.physics.measure(ids)
+
+    def _faults(self, ids: Tensor, measured: dict[str, Tensor]) -> dict[str, Tensor]:
         """What keeps blocks from counting as settled on the palm, each (m,) bool."""
         return {
             "it lies below the palm": measured["object_pos"][:, 1] >= PALM_CENTER[1],  # up is -y

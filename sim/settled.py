@@ -40,11 +40,11 @@ class FirstState:
 class SettledPool:
     """The last ``capacity`` first states that settled; nothing can be drawn before there are so many."""
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, device: torch.device | str = "cpu") -> None:
         self.added = 0
         """States ever added; each takes the place of the oldest."""
         sizes = {"joint_pos": hand.NUM_JOINTS, "joint_target": hand.NUM_ACTUATORS, "object_pos": 3, "object_quat": 4}
-        self.states = FirstState(**{name: torch.zeros(capacity, size) for name, size in sizes.items()})
+        self.states = FirstState(**{name: torch.zeros(capacity, size, device=device) for name, size in sizes.items()})
 
     @property
     def capacity(self) -> int:
@@ -75,10 +75,10 @@ class SettledPool:
         """
         m = len(joint_range)
         lower, upper = joint_range.unbind(-1)
-        rows = torch.randint(self.capacity, (m, CANDIDATES), generator=generator)
+        rows = torch.randint(self.capacity, (m, CANDIDATES), generator=generator, device=joint_range.device)
         joints = self.states.joint_pos[rows]
         outside = torch.maximum(lower.unsqueeze(1) - joints, joints - upper.unsqueeze(1)).amax(-1)
-        drawn = self.states[rows[torch.arange(m), outside.clamp(min=TOLERANCE).argmin(1)]]
+        drawn = self.states[rows.gather(1, outside.clamp(min=TOLERANCE).argmin(1, keepdim=True)).squeeze(1)]
         return replace(
             drawn,
             joint_target=drawn.joint_target.clamp(hand.actuator_pos(lower), hand.actuator_pos(upper)),

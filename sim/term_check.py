@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from rich.progress import track
 from torch import Tensor
@@ -106,15 +105,15 @@ class _Start:
     """The state of worlds at the beginning of an episode, whatever their physics."""
 
     def __init__(self, env: ReorientEnv) -> None:
-        self.fields = {name: env.physics.batch.bind(name).copy() for name in ("qpos", "qvel", "ctrl")}
+        self.fields = {name: getattr(env.physics, name).clone() for name in ("qpos", "qvel", "ctrl")}
         self.goals, self.path = env.goals.state_dict(), env.path.state_dict()
 
     def put(self, env: ReorientEnv) -> None:
         """Brings every world of ``env`` into this state; what it has drawn stays."""
-        everyone = np.arange(env.num_envs)
+        everyone = torch.arange(env.num_envs, device=env.device)
         env.physics.reset(everyone)
         for name, value in self.fields.items():
-            env.physics.batch.bind(name)[:] = value
+            getattr(env.physics, name).copy_(value)
         env.physics.remember_target(everyone)
         env.physics.forward(everyone)
         env.measurement = env.physics.measure()

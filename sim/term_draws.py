@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,8 +15,8 @@ from randomization.terms import PhysicsTerm
 from robot import hand
 from robot.observation import FIELDS
 from robot.plant import SHADOW, PlantConfig
+from sim.cpu_physics import CpuPhysics
 from sim.equipment import equip
-from sim.physics import CpuPhysics
 from sim.randomize import PhysicsRandomizer, Target
 from sim.scene import build_spec
 from sim.task import TaskConfig
@@ -97,26 +96,26 @@ def _fields(
     source = Source(torch.Generator().manual_seed(seed), adr)
     randomizer = PhysicsRandomizer({name: term}, physics, source)
     target = randomizer.terms[0].targets[0]
-    ids, drawn = np.arange(WORLDS), []
+    ids, drawn = torch.arange(WORLDS), []
     for _ in range(-(-worlds // WORLDS)):
         if adr is not None:
-            adr.draw(torch.from_numpy(ids))
+            adr.draw(ids)
         randomizer.draw(ids)
         drawn.append(_made(term, target, randomizer, ids))
-    return torch.from_numpy(np.concatenate(drawn)).float()
+    return torch.cat(drawn).float()
 
 
-def _made(term: PhysicsTerm, target: Target, randomizer: PhysicsRandomizer, ids: np.ndarray) -> np.ndarray:
+def _made(term: PhysicsTerm, target: Target, randomizer: PhysicsRandomizer, ids: Tensor) -> Tensor:
     """Of each draw the factor or the difference that it made; numbers that share a draw are taken once."""
     values = randomizer.physics.expand(target.field)
-    before = np.broadcast_to(randomizer.nominal[target.field], values.shape)[target.index(ids)]
+    before = randomizer.nominal[target.field].expand(values.shape)[target.index(ids)]
     after = values[target.index(ids)]
     if target.rows is None:
         before, after = before[:, None], after[:, None]
     if term.per == "group":
         before, after = before[:, :1], after[:, :1]
     if term.apply == "add":
-        return (after - before).ravel()
-    before, after = (x.reshape(*x.shape[:2], -1) for x in (before, after))
-    first = (before != 0.0) & ((before != 0.0).cumsum(axis=2) == 1)
+        return (after - before).flatten()
+    before, after = (x.flatten(2) if x.ndim > 2 else x.unsqueeze(2) for x in (before, after))
+    first = (before != 0.0) & ((before != 0.0).cumsum(dim=2) == 1)
     return after[first] / before[first]

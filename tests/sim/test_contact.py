@@ -7,10 +7,11 @@ import torch
 from benchmarks import fidelity
 from robot import rotation
 from robot.goal import sample_goals
+from sim.cpu_physics import CpuPhysics
 from sim.env import ReorientEnv
-from sim.physics import CpuPhysics
 from sim.scene import PALM_CENTER, SceneConfig, build_model, build_spec
 from sim.task import TaskConfig
+from tests.sim.cpu import cpu
 
 HALF_EDGE = 0.0275
 CLEAR_OF_THUMB = -0.010
@@ -33,7 +34,7 @@ def deepest(physics: CpuPhysics) -> float:
 
 @pytest.mark.parametrize("law", ["parallel", "face_up"])
 def test_a_block_at_rest_stays_for_ten_seconds(law):
-    n, ids = 24, np.arange(24)
+    n, ids = 24, torch.arange(24)
     physics = CpuPhysics(build_model(), n, threads=1)
     generator = torch.Generator().manual_seed(0)
     quat = sample_goals(law, n, generator)
@@ -54,11 +55,11 @@ def test_a_block_at_rest_stays_for_ten_seconds(law):
 def test_a_block_at_rest_stays_in_worlds_with_their_own_physics(dactyl):
     terms = {name: term for name, term in dactyl.physics.items() if name != "joint_limits"}  # a bent hand is no table
     assert len(terms) < len(dactyl.physics)
-    n, ids = 24, np.arange(24)
+    n, ids = 24, torch.arange(24)
     env = ReorientEnv(TaskConfig(), type(dactyl)(name="physics", physics=terms), n, seed=0, threads=1)
     env.randomizer.reset(ids)
-    physics, generator = env.physics, torch.Generator().manual_seed(0)
-    sizes = torch.from_numpy(physics.expand("geom_size")[:, physics.model.geom("block").id, 1]).float()
+    physics, generator = cpu(env), torch.Generator().manual_seed(0)
+    sizes = torch.from_numpy(physics.batch.expand("geom_size")[:, physics.model.geom("block").id, 1]).float()
     pos = on_the_palm(n, 0.0, 0.004, generator)
     pos[:, 1] -= sizes
     physics.set_block(ids, pos, sample_goals("face_up", n, generator))

@@ -11,9 +11,10 @@ from sim.env import ReorientEnv
 from sim.task import TaskConfig
 from sim.vector_env import Difficulty
 from tests.sim.conftest import preset
+from tests.sim.cpu import cpu
 
 STILL = torch.zeros(2, 20)
-BOTH = np.arange(2)
+BOTH = torch.arange(2)
 FAR = torch.tensor([[0.0, -0.5, 0.3]]).expand(2, 3)
 """Half a metre above the palm."""
 
@@ -114,7 +115,7 @@ def test_terms_of_gravity_add_to_the_share_of_it(dactyl):
     env = make(dactyl, 400)
     env.set_difficulty(Difficulty(gravity=0.5, randomization=0.5))
     env.randomize(torch.arange(400))
-    gravity = env.physics.expand("opt.gravity")
+    gravity = cpu(env).batch.expand("opt.gravity")
     assert stats.kstest(gravity[:, 2], stats.norm(-0.5 * 9.81, 0.5 * 0.4).cdf).pvalue > 0.001
     assert stats.kstest(gravity[:, 0], stats.norm(0.0, 0.5 * 0.4).cdf).pvalue > 0.001
 
@@ -125,7 +126,7 @@ def test_without_a_share_of_the_randomization_worlds_are_calibrated_and_seen_as_
     env.reset()  # of these worlds nothing may remain
     env.set_difficulty(Difficulty(randomization=0.0))
     first = env.reset()
-    fields = {field: (env.physics.expand(field), value) for field, value in env.randomizer.nominal.items()}
+    fields = {field: (cpu(env).batch.expand(field), value) for field, value in env.randomizer.nominal.items()}
     for field, (present, value) in fields.items():
         np.testing.assert_allclose(present, np.broadcast_to(value, present.shape), rtol=1e-12, err_msg=field)
     generator = torch.Generator().manual_seed(1)
@@ -142,11 +143,11 @@ def test_without_a_share_of_the_randomization_worlds_move_as_those_of_no_preset(
     calibrated.set_difficulty(Difficulty(randomization=0.0))
     for env in (plain, calibrated):
         env.reset()
-    state = plain.physics.batch.bind("qpos").copy()
+    state = cpu(plain).batch.bind("qpos").copy()
     generator, apart = torch.Generator().manual_seed(1), []
     for env in (plain, calibrated):
         env.physics.reset(BOTH)
-        env.physics.batch.bind("qpos")[:] = state
+        cpu(env).batch.bind("qpos")[:] = state
         target = env.physics.joint_target().float()
         env.physics.set_target(target)
         env.physics.remember_target(BOTH)
@@ -167,7 +168,9 @@ def test_the_spread_of_the_physics_grows_with_the_share(dactyl):
         env = make(dactyl, 300)
         env.set_difficulty(Difficulty(randomization=share))
         env.randomize(torch.arange(300))
-        spreads.append({field: float(env.physics.expand(field).std(axis=0).sum()) for field in env.randomizer.nominal})
+        spreads.append(
+            {field: float(cpu(env).batch.expand(field).std(axis=0).sum()) for field in env.randomizer.nominal}
+        )
     for field in spreads[0]:
         # the same values of every world add up with rounding
         assert spreads[0][field] == pytest.approx(0.0, abs=1e-9)

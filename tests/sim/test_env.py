@@ -9,10 +9,11 @@ from scipy.spatial.transform import Rotation
 from robot import hand
 from robot.action import ActionContract
 from robot.goal import GoalConfig
+from sim.cpu_physics import CpuPhysics
 from sim.env import ReorientEnv
-from sim.physics import CpuPhysics
 from sim.scene import SceneConfig, build_model
 from sim.task import TaskConfig
+from tests.sim.cpu import cpu
 
 
 def make(randomization, n: int = 2, task: TaskConfig | None = None, seed: int = 0) -> ReorientEnv:
@@ -55,8 +56,8 @@ ASIDE = (0.4, 0.3, 0.3)
 
 def place_block(env: ReorientEnv, quat: torch.Tensor, pos: tuple[float, float, float] = ABOVE) -> None:
     """Holds world 0's block in the air; in one control step it falls a few centimetres and does not turn."""
-    env.physics.set_block(np.array([0]), torch.tensor([pos]), quat)
-    env.physics.forward(np.array([0]))
+    env.physics.set_block(torch.tensor([0]), torch.tensor([pos]), quat)
+    env.physics.forward(torch.tensor([0]))
 
 
 def test_a_drop_costs_twenty_and_ends_the_episode(none):
@@ -106,7 +107,7 @@ def test_a_period_that_is_no_multiple_of_the_sub_step_is_refused():
 def test_a_diverged_world_is_counted_and_starts_anew(none):
     env = make(none)
     env.reset()
-    env.physics.batch.bind("qvel")[0, 3] = np.nan
+    cpu(env).batch.bind("qvel")[0, 3] = np.nan
     step = env.step(hold(env))
     assert step.terminated.tolist() == [True, False] and env.diverged == 1
     assert float(step.reward[0]) == 0.0

@@ -36,8 +36,8 @@ class Scripted:
 
     def step(self, block: Rotation, pos: tuple[float, float, float] = ABOVE) -> Step:
         quat = torch.from_numpy(block.as_quat(scalar_first=True)).float()
-        self.env.physics.set_block(np.array([0]), torch.tensor([pos]), quat[None])
-        self.env.physics.forward(np.array([0]))
+        self.env.physics.set_block(torch.tensor([0]), torch.tensor([pos]), quat[None])
+        self.env.physics.forward(torch.tensor([0]))
         return self.env.step(torch.zeros(1, 20))
 
 

@@ -20,6 +20,7 @@ from inhand.gymnasium import make, make_vec
 from robot.goal import GoalConfig
 from sim.env import ReorientEnv
 from sim.task import TaskConfig
+from tests.sim.cpu import cpu
 
 SHORT = TaskConfig(goal=GoalConfig(time_limit=0.8))
 """Episodes of ten steps, unless the block falls earlier."""
@@ -171,7 +172,7 @@ def test_one_world_goes_on_with_the_episode_that_its_batch_began():
 def test_a_world_that_diverges_ends_with_numbers_all_the_same():
     envs = make_vec(2, "dactyl", critic=True)
     envs.reset(seed=0)
-    envs.worlds.physics.batch.bind("qvel")[0, 3] = np.nan
+    cpu(envs.worlds).batch.bind("qvel")[0, 3] = np.nan
     observation, reward, terminated, _, info = envs.step(np.zeros((2, 20), np.float32))
     assert terminated.tolist() == [True, False] and reward[0] == 0.0
     assert observation in envs.observation_space and info["final_obs"][0] in envs.single_observation_space

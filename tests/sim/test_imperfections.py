@@ -18,6 +18,7 @@ from robot import hand
 from sim.env import ReorientEnv
 from sim.reset import ResetConfig
 from sim.task import TaskConfig
+from tests.sim.cpu import cpu
 
 PERIOD = 0.08
 GRAVITY = np.array([0.0, 0.0, -9.81])
@@ -33,7 +34,7 @@ def make(config: RandomizationConfig, n: int, reset: ResetConfig | None = None) 
 
 def put(env: ReorientEnv, worlds: list[int], pos: tuple[float, float, float]) -> None:
     """Holds blocks in the air, turned as they are."""
-    ids = np.array(worlds)
+    ids = torch.tensor(worlds)
     env.physics.set_block(ids, torch.tensor([pos] * len(ids)), env.measurement["object_quat"][worlds])
     env.physics.forward(ids)
 
@@ -45,12 +46,12 @@ def still(env: ReorientEnv) -> torch.Tensor:
 def block_velocity(env: ReorientEnv) -> np.ndarray:
     """Of the blocks' centres, (n, 3) [m/s, world]; the linear velocity of a free joint is given in the world frame."""
     start = int(env.physics.model.joint("block").dofadr[0])
-    return env.physics.batch.bind("qvel")[:, start : start + 3].copy()
+    return cpu(env).batch.bind("qvel")[:, start : start + 3].copy()
 
 
 def elapsed(env: ReorientEnv) -> np.ndarray:
     """Simulated time [s] since the last reset of each world, (n,)."""
-    return env.physics.batch.bind("time").reshape(-1).copy()
+    return cpu(env).batch.bind("time").reshape(-1).copy()
 
 
 MASS = PhysicsTerm(["body_mass", "body_inertia"], "uniform(0.5, 1.5)", of="object", per="group")
@@ -63,10 +64,10 @@ def test_a_push_accelerates_the_block_of_its_world_and_nothing_else(physics):
     env = make(RandomizationConfig(physics=physics, force=ForceTerm("constant(0)", decay=1.0)), n)
     env.reset()
     block = env.physics.model.body("block").id
-    masses = [env.physics.batch.get_model(i).body_mass[block] for i in range(n)]
+    masses = [cpu(env).batch.get_model(i).body_mass[block] for i in range(n)]
     assert (len(set(masses)) == n) == bool(physics)
     # the same hand everywhere, so that only a push could make it move otherwise
-    env.physics.batch.state[:] = env.physics.batch.state[0]
+    cpu(env).batch.state[:] = cpu(env).batch.state[0]
     put(env, list(range(n)), HIGH)
     env.measurement = env.physics.measure()
     env.path.reset(torch.arange(n), hand.actuator_pos(env.measurement["joint_pos"]))
@@ -134,7 +135,7 @@ def tips(env: ReorientEnv, observation: torch.Tensor) -> torch.Tensor:
 
 def exact_tips(env: ReorientEnv, world: int) -> np.ndarray:
     """Fingertip markers in the base frame, by MuJoCo's kinematics, (5, 3)."""
-    model, data = env.physics.model, env.physics.batch.get_data(world)
+    model, data = env.physics.model, cpu(env).batch.get_data(world)
     mujoco.mj_kinematics(model, data)
     base = data.body("rh_forearm")
     return np.array([(data.site(name).xpos - base.xpos) for name in hand.FINGERTIP_MARKERS]) @ base.xmat.reshape(3, 3)
@@ -146,15 +147,15 @@ def lay_on_nail(env: ReorientEnv, world: int, finger: int, side: float) -> None:
     turn = Rotation.from_quat(pose["fingertip_quat"][world, finger].numpy(), scalar_first=True)
     centre = pose["fingertip_pos"][world, finger].numpy() + turn.apply([side * (half - 0.004), half + 0.001, 0.0])
     quat = torch.from_numpy(turn.as_quat(scalar_first=True)).float()
-    env.physics.set_block(np.array([world]), torch.from_numpy(centre).float()[None], quat[None])
-    env.physics.forward(np.array([world]))
+    env.physics.set_block(torch.tensor([world]), torch.from_numpy(centre).float()[None], quat[None])
+    env.physics.forward(torch.tensor([world]))
 
 
 @pytest.mark.parametrize(("finger", "side"), [(0, 1.0), (3, -1.0), (4, 1.0)])
 def test_a_marker_behind_the_block_freezes_for_the_policy_alone(finger, side):
     env = make(RandomizationConfig(sensors=OCCLUSION), 2)
     env.reset()
-    env.physics.expand("opt.gravity")[:] = 0.0  # the block stays where it is put
+    cpu(env).batch.expand("opt.gravity")[:] = 0.0  # the block stays where it is put
     creep = still(env)
     creep[:, hand.ACTUATOR_NAMES.index("rh_A_WRJ1")] = 0.01  # all fingertips move by a fraction of a millimetre
     before = env.step(creep).observation
@@ -190,7 +191,7 @@ def test_boxes_around_markers_exert_no_force():
         way = []
         for action in actions:
             assert not env.step(action).done.any()
-            way.append(env.physics.batch.bind("qpos").copy())
+            way.append(cpu(env).batch.bind("qpos").copy())
             touched = env.physics.touched()
             assert (touched is None) == (not sensors)
             met = met or (touched is not None and bool(touched.any()))
@@ -229,7 +230,7 @@ class Motors:
 
 def positions(env: ReorientEnv, world: int) -> np.ndarray:
     """Of the actuators [rad], (20,): their joints', or the sum of the two that they drive."""
-    data = env.physics.batch.get_data(world)
+    data = cpu(env).batch.get_data(world)
     joint = lambda name: float(data.joint(name).qpos[0])  # noqa: E731
     names = [name.replace("_A_", "_") for name in hand.ACTUATOR_NAMES]
     return np.array(
@@ -253,7 +254,7 @@ def test_motors_are_told_noisy_actions_less_the_slack(slack):
         assert not env.step(action).done.any()
         for world in (0, 1):
             told = motors[world].tell(1.2 * action[world].numpy() + 0.1, before[world])
-            np.testing.assert_allclose(env.physics.batch.get_data(world).ctrl[order], told, atol=2e-6)
+            np.testing.assert_allclose(cpu(env).batch.get_data(world).ctrl[order], told, atol=2e-6)
 
 
 DAMPING = {"damping": PhysicsTerm(["dof_damping"], "adr_factor(1)", of="robot", per="group")}
@@ -276,7 +277,7 @@ def test_what_boundary_worlds_achieve_reaches_their_queues():
     put(env, list(range(n)), (0.0, -0.25, 0.32))
     put(env, fallen, ASIDE)
     env.goals.steps[late] = env.goals.max_steps - 1
-    env.physics.batch.bind("qvel")[lost, 0] = np.nan
+    cpu(env).batch.bind("qvel")[lost, 0] = np.nan
     step = env.step(still(env))
     ended = sorted(fallen + late + lost)
     assert step.done.nonzero().squeeze(1).tolist() == ended
@@ -301,7 +302,7 @@ def test_worlds_in_which_nothing_settles_count_as_failures_and_go_on_calibrated(
     assert env.adr is not None
     assert int(env.adr.count[1]) >= n and float(env.adr.total.sum()) == 0.0 and int(env.adr.count[0]) == 0
     assert (env.adr.parameters == 0.0).all() and (env.adr.boundary == NO_BOUNDARY).all()
-    np.testing.assert_allclose(env.physics.expand("opt.gravity"), np.tile(GRAVITY, (n, 1)))
+    np.testing.assert_allclose(cpu(env).batch.expand("opt.gravity"), np.tile(GRAVITY, (n, 1)))
 
 
 def test_sensors_begin_anew_in_the_worlds_that_do():

@@ -15,8 +15,8 @@ from inhand.config import load
 from inhand.evaluate import EvalJob
 from robot import hand
 from robot.plant import SHADOW, ActuatorMap, FrameMap, JointMap, PlantConfig
+from sim.cpu_physics import CpuPhysics
 from sim.env import ReorientEnv
-from sim.physics import CpuPhysics
 from sim.plant import PlantUnavailable, locate
 from sim.reset import ResetConfig, Resetter, Unsettled
 from sim.scene import build_model, build_spec
@@ -84,8 +84,8 @@ def test_every_joint_moves_its_fingertips_the_same_way(ours, theirs, joint):
 
 def test_every_actuator_drives_what_ours_drives(theirs):
     physics = CpuPhysics(theirs, 1, threads=1)
-    physics.set_block(np.array([0]), torch.tensor([[0.3, 0.3, 0.3]]), torch.tensor([[1.0, 0.0, 0.0, 0.0]]))
-    physics.forward(np.array([0]))
+    physics.set_block(torch.tensor([0]), torch.tensor([[0.3, 0.3, 0.3]]), torch.tensor([[1.0, 0.0, 0.0, 0.0]]))
+    physics.forward(torch.tensor([0]))
     share = torch.linspace(0.2, 0.8, 20)
     lower, upper = hand.actuator_range()
     target = lower + share * (upper - lower)
@@ -115,7 +115,7 @@ def test_nearly_every_block_settles_at_the_first_try(model, request):
     physics = CpuPhysics(request.getfixturevalue(model), 256, threads=1)
     resetter = Resetter(ResetConfig(max_retries=0, cache=0), physics, torch.Generator().manual_seed(0))
     with pytest.raises(Unsettled) as failed:
-        resetter.reset(np.arange(256))
+        resetter.reset(torch.arange(256))
     assert len(failed.value.worlds) < 0.08 * 256  # 4 % of 1024, on either
 
 

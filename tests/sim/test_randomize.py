@@ -9,13 +9,13 @@ from scipy import stats
 from randomization.config import RandomizationConfig
 from randomization.draws import Source
 from randomization.terms import PhysicsTerm
+from sim.cpu_physics import CpuPhysics
 from sim.equipment import equip
-from sim.physics import CpuPhysics
 from sim.randomize import PhysicsRandomizer
 from sim.scene import SceneConfig, build_spec
 
 N = 400
-IDS = np.arange(N)
+IDS = torch.arange(N)
 
 
 def prepared(terms: dict[str, PhysicsTerm], n: int, seed: int = 0) -> tuple[CpuPhysics, PhysicsRandomizer]:
@@ -27,7 +27,7 @@ def prepared(terms: dict[str, PhysicsTerm], n: int, seed: int = 0) -> tuple[CpuP
 
 def randomized(terms: dict[str, PhysicsTerm], n: int = N, seed: int = 0) -> CpuPhysics:
     physics, randomizer = prepared(terms, n, seed)
-    randomizer.reset(np.arange(n))
+    randomizer.reset(torch.arange(n))
     return physics
 
 
@@ -37,14 +37,14 @@ def test_fields_follow_table_1(dactyl):
     block, hand_bodies = model.body("block").id, [i for i in range(model.nbody) if model.body(i).name.startswith("rh_")]
     nominal = lambda field: getattr(model, field)  # noqa: E731
     scale = {
-        "size": physics.expand("geom_size")[:, model.geom("block").id, 0] / 0.0275,
-        "block mass": physics.expand("body_mass")[:, block] / 0.078,
-        "link mass": (physics.expand("body_mass")[:, hand_bodies] / nominal("body_mass")[hand_bodies])[:, 5],
-        "friction": physics.expand("geom_friction")[:, model.geom("block").id, 0],
-        "damping": physics.expand("dof_damping")[:, 3] / nominal("dof_damping")[3],
-        "gain": physics.expand("actuator_gainprm")[:, 4, 0] / nominal("actuator_gainprm")[4, 0],
-        "gravity": physics.expand("opt.gravity")[:, 2] + 9.81,
-        "upper limit": (physics.expand("jnt_range") - nominal("jnt_range"))[:, model.joint("rh_FFJ3").id, 1],
+        "size": physics.batch.expand("geom_size")[:, model.geom("block").id, 0] / 0.0275,
+        "block mass": physics.batch.expand("body_mass")[:, block] / 0.078,
+        "link mass": (physics.batch.expand("body_mass")[:, hand_bodies] / nominal("body_mass")[hand_bodies])[:, 5],
+        "friction": physics.batch.expand("geom_friction")[:, model.geom("block").id, 0],
+        "damping": physics.batch.expand("dof_damping")[:, 3] / nominal("dof_damping")[3],
+        "gain": physics.batch.expand("actuator_gainprm")[:, 4, 0] / nominal("actuator_gainprm")[4, 0],
+        "gravity": physics.batch.expand("opt.gravity")[:, 2] + 9.81,
+        "upper limit": (physics.batch.expand("jnt_range") - nominal("jnt_range"))[:, model.joint("rh_FFJ3").id, 1],
     }
     expected = {
         "size": stats.uniform(0.95, 0.1),
@@ -60,18 +60,18 @@ def test_fields_follow_table_1(dactyl):
         assert stats.kstest(values, expected[name].cdf).pvalue > 0.001, name
 
     # what belongs together moves together
-    inertia = physics.expand("body_inertia")[:, block] / nominal("body_inertia")[block]
+    inertia = physics.batch.expand("body_inertia")[:, block] / nominal("body_inertia")[block]
     solid = scale["block mass"] * scale["size"] ** 2
     np.testing.assert_allclose(inertia, solid[:, None].repeat(3, 1), rtol=1e-6)
     np.testing.assert_allclose(
-        physics.expand("actuator_biasprm")[:, 4, 1], -physics.expand("actuator_gainprm")[:, 4, 0]
+        physics.batch.expand("actuator_biasprm")[:, 4, 1], -physics.batch.expand("actuator_gainprm")[:, 4, 0]
     )
-    friction = physics.expand("geom_friction")[:, [g for g in range(model.ngeom) if model.geom_contype[g]], 0]
+    friction = physics.batch.expand("geom_friction")[:, [g for g in range(model.ngeom) if model.geom_contype[g]], 0]
     np.testing.assert_allclose(friction, friction[:, :1].repeat(friction.shape[1], 1), rtol=1e-6)
     # and what does not, does not
-    gains = physics.expand("actuator_gainprm")[:, :, 0] / nominal("actuator_gainprm")[:, 0]
+    gains = physics.batch.expand("actuator_gainprm")[:, :, 0] / nominal("actuator_gainprm")[:, 0]
     assert abs(np.corrcoef(gains[:, 0], gains[:, 1])[0, 1]) < 0.2
-    ranges = physics.expand("jnt_range")[:, :-1]
+    ranges = physics.batch.expand("jnt_range")[:, :-1]
     assert (ranges[..., 1] - ranges[..., 0]).min() > 0.049
 
 
@@ -97,10 +97,10 @@ def test_derived_constants_follow(dactyl):
 
 def test_a_world_keeps_its_draw_until_it_is_reset(dactyl):
     physics, randomizer = prepared(dactyl.physics, 3)
-    randomizer.reset(np.arange(3))
-    before = physics.expand("body_mass").copy()
-    randomizer.reset(np.array([1]))
-    after = physics.expand("body_mass")
+    randomizer.reset(torch.arange(3))
+    before = physics.batch.expand("body_mass").copy()
+    randomizer.reset(torch.tensor([1]))
+    after = physics.batch.expand("body_mass")
     np.testing.assert_array_equal(after[[0, 2]], before[[0, 2]])
     assert (after[1] != before[1]).any()
 
@@ -112,14 +112,16 @@ def test_terms_on_one_field_follow_one_another_within_their_bounds():
     }
     physics = randomized(terms, n=2)
     model = physics.model
-    loss = {model.joint(int(j)).name: physics.expand("dof_frictionloss")[1, i] for i, j in enumerate(model.dof_jntid)}
+    loss = {
+        model.joint(int(j)).name: physics.batch.expand("dof_frictionloss")[1, i] for i, j in enumerate(model.dof_jntid)
+    }
     assert loss["rh_MFJ3"] == pytest.approx(2 * 0.01) and loss["rh_FFJ3"] == pytest.approx(0.06)
     assert loss["block"] == 0.0
 
 
 def test_what_is_fixed_to_the_world_stays_there():
     physics = randomized({"place": PhysicsTerm(["body_pos"], "constant(0.001)", of="robot", apply="add")}, n=2)
-    moved = physics.expand("body_pos")[1] - physics.model.body_pos
+    moved = physics.batch.expand("body_pos")[1] - physics.model.body_pos
     names = {physics.model.body(i).name for i in np.flatnonzero(moved.any(axis=1))}
     assert "rh_wrist" in names and "rh_forearm" not in names and "block" not in names
 
@@ -127,7 +129,7 @@ def test_what_is_fixed_to_the_world_stays_there():
 def test_one_column_of_a_field_changes():
     physics = randomized({"sliding": PhysicsTerm(["geom_friction"], "constant(2)", columns=[0])}, n=2)
     block = physics.model.geom("block").id
-    np.testing.assert_allclose(physics.expand("geom_friction")[1, block], [2, 0.005, 0.0001])
+    np.testing.assert_allclose(physics.batch.expand("geom_friction")[1, block], [2, 0.005, 0.0001])
 
 
 @pytest.mark.parametrize("substeps", [1, 2, 4, 8])
@@ -139,8 +141,8 @@ def test_a_delayed_motor_acts_as_one_that_is_told_later(substeps):
     for terms, told_late in (({"late": delay}, False), ({}, True)):
         physics = randomized(terms, n=1)
         physics.set_target(start)
-        physics.remember_target(np.arange(1))
-        physics.forward(np.arange(1))
+        physics.remember_target(torch.arange(1))
+        physics.forward(torch.arange(1))
         physics.set_target(start if told_late else there)
         physics.step(substeps)
         physics.set_target(there)
@@ -154,7 +156,7 @@ def test_a_delayed_motor_acts_as_one_that_is_told_later(substeps):
 def test_delays_between_sub_steps_keep_their_mean(delay):
     physics = randomized({"late": PhysicsTerm(["actuator_delay"], f"constant({delay})", of="robot", apply="add")})
     dt = physics.model.opt.timestep
-    substeps = np.ceil(physics.expand("actuator_delay") / dt)  # MuJoCo holds the older sample
+    substeps = np.ceil(physics.batch.expand("actuator_delay") / dt)  # MuJoCo holds the older sample
     assert set(np.unique(substeps)) <= {np.floor(delay / dt), np.ceil(delay / dt)}
     late, draws = int((substeps - np.floor(delay / dt)).sum()), substeps.size
     share = delay / dt - np.floor(delay / dt)
@@ -168,7 +170,9 @@ def test_size_mass_and_inertia_of_the_block_multiply():
         "inertia": PhysicsTerm(["body_inertia"], "constant(3)"),
     }
     physics = randomized(terms, n=2)
-    inertia = physics.expand("body_inertia")[1] / np.where(physics.model.body_inertia, physics.model.body_inertia, 1.0)
+    inertia = physics.batch.expand("body_inertia")[1] / np.where(
+        physics.model.body_inertia, physics.model.body_inertia, 1.0
+    )
     np.testing.assert_allclose(inertia[physics.model.body("block").id], 1.1**2 * 1.5 * 3)
     np.testing.assert_allclose(inertia[physics.model.body("rh_palm").id], 3)
 

@@ -10,12 +10,13 @@ from scipy.spatial.transform import Rotation
 
 from robot import hand, rotation
 from robot.goal import UP_BASE
+from sim.cpu_physics import CpuPhysics
 from sim.env import ReorientEnv
-from sim.physics import CpuPhysics
 from sim.reset import ResetConfig, Resetter, draw_first_state
 from sim.scene import build_model
 from sim.settled import CANDIDATES, SettledPool
 from sim.task import TaskConfig
+from tests.sim.cpu import cpu
 
 SOON = 1e-9
 """A share of fresh resets that never comes up: once the pool is full, every state comes from it."""
@@ -27,21 +28,21 @@ def make(randomization, n: int, seed: int = 0, **reset: Any) -> ReorientEnv:
 
 def settling_time(env: ReorientEnv) -> np.ndarray:
     """For how long [s] each world was simulated in its reset."""
-    return env.physics.batch.bind("time").reshape(-1).copy()
+    return cpu(env).batch.bind("time").reshape(-1).copy()
 
 
 def penetration(env: ReorientEnv) -> np.ndarray:
     """How deep [m] anything is inside anything else, in each world."""
-    worlds = [env.physics.batch.get_data(i) for i in range(env.num_envs)]
+    worlds = [cpu(env).batch.get_data(i) for i in range(env.num_envs)]
     return np.array([-min(data.contact.dist, default=0.0) for data in worlds])
 
 
 def test_the_block_is_let_go_touching_nothing(dactyl):
     env = make(dactyl, 64)
-    ids = np.arange(64)
+    ids = torch.arange(64)
     env.randomizer.reset(ids)
     first = draw_first_state(
-        ResetConfig(), env.physics.block_half_diagonal(np.arange(64)), torch.Generator().manual_seed(0)
+        ResetConfig(), env.physics.block_half_diagonal(torch.arange(64)), torch.Generator().manual_seed(0)
     )
     env.physics.set_joints(ids, first.joint_pos)
     env.physics.set_block(ids, first.object_pos, first.object_quat)
@@ -61,7 +62,7 @@ def test_an_episode_begins_with_the_block_at_rest_on_the_palm(dactyl, cache):
     assert float(env.measurement["object_pos"][:, 1].max()) < -0.02
     deepest = penetration(env)
     assert np.quantile(deepest, 0.9) < 0.004
-    limits, joints = env.physics.joint_range(np.arange(64)), env.measurement["joint_pos"]
+    limits, joints = env.physics.joint_range(torch.arange(64)), env.measurement["joint_pos"]
     assert float((limits[..., 0] - joints).max()) < 0.1 and float((joints - limits[..., 1]).max()) < 0.1
 
 
@@ -179,17 +180,17 @@ def test_what_keeps_a_block_from_settling_is_named(settled_speed, ghost, fault):
     physics = CpuPhysics(model, 3, threads=1)
     config = ResetConfig(max_retries=2, settled_speed=settled_speed)
     resetter = Resetter(config, physics, torch.Generator().manual_seed(0))
-    with pytest.raises(RuntimeError, match=rf"did not settle in worlds \[0 2\]: after 3 tries, .*{fault}"):
-        resetter.reset(np.array([0, 2]))
+    with pytest.raises(RuntimeError, match=rf"did not settle in worlds \[0, 2\]: after 3 tries, .*{fault}"):
+        resetter.reset(torch.tensor([0, 2]))
 
 
 def test_a_reset_leaves_other_worlds_alone(dactyl):
     env = make(dactyl, 5, cache=5, refresh=0.5)
     env.reset()
-    before = env.physics.batch.state.copy()
+    before = cpu(env).batch.state.copy()
     for _ in range(4):
-        env.resetter.reset(np.array([1, 3]))
-    np.testing.assert_array_equal(env.physics.batch.state[[0, 2, 4]], before[[0, 2, 4]])
+        env.resetter.reset(torch.tensor([1, 3]))
+    np.testing.assert_array_equal(cpu(env).batch.state[[0, 2, 4]], before[[0, 2, 4]])
 
 
 def test_bad_configuration_is_refused():

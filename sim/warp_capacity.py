@@ -1,0 +1,67 @@
+"""Room for contacts and constraints on a GPU, where every world has to have as much, from the start."""
+
+from dataclasses import dataclass
+
+import mujoco
+import torch
+
+from robot import hand
+from sim.cpu_physics import CpuPhysics
+from sim.reset import ResetConfig, draw_first_state
+
+WORLDS, SECONDS = 64, 6.0
+"""How long hands move at random to find out what is needed."""
+
+RESERVE = 2.0
+"""Room, over the most that was needed in the calibration: pairs that come near each other, but do not touch, need some."""
+
+NEFC, NARROWPHASE, OTHERS = 1 << 0, (1 << 2) | (1 << 3) | (1 << 4), {1 << 1: "njmax_nnz", 1 << 6: "contact_match"}
+"""Bits of ``mujoco_warp.OverflowType``."""
+
+
+class CapacityExceeded(RuntimeError):
+    """Contacts or constraints of a world found no room and were left out: what was simulated since is not physics."""
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """Of each world."""
+
+    contacts: int
+    constraints: int
+    """Rows."""
+
+    def require(self, flags: int) -> None:
+        """Raises CapacityExceeded if overflow bits are set, naming the setting to raise and its present value."""
+        wanted = []
+        if flags & NARROWPHASE:
+            wanted.append(f"sim.contacts above {self.contacts}")
+        if flags & NEFC or flags & sum(OTHERS):
+            wanted.append(f"sim.constraints above {self.constraints}")
+        if wanted:
+            raise CapacityExceeded(
+                f"the worlds ran out of room, and contacts were left out; give them more: {' and '.join(wanted)}"
+            )
+
+
+def calibrate(model: mujoco.MjModel) -> Capacity:
+    """What hands that clutch at a block at random need at most, measured in C MuJoCo, and as much again."""
+    physics = CpuPhysics(model, WORLDS)
+    generator = torch.Generator().manual_seed(0)
+    everyone = torch.arange(WORLDS)
+    lower, upper = hand.actuator_range()
+    period = max(1, round(0.24 / model.opt.timestep))
+    contacts, constraints = physics.batch.bind("ncon"), physics.batch.bind("nefc")
+    most = [0, 0]
+    for _ in range(2):
+        first = draw_first_state(ResetConfig(), physics.block_half_diagonal(everyone), generator)
+        physics.reset(everyone)
+        physics.set_joints(everyone, first.joint_pos)
+        physics.set_block(everyone, first.object_pos, first.object_quat)
+        physics.forward(everyone)
+        for _ in range(round(0.5 * SECONDS / (period * model.opt.timestep))):
+            physics.set_target(lower + (upper - lower) * torch.rand(WORLDS, len(lower), generator=generator))
+            for _ in range(period):
+                physics.step(1)
+                most = [max(most[0], int(contacts.max())), max(most[1], int(constraints.max()))]
+    return Capacity(*(-8 * (-round(RESERVE * each) // 8) for each in most))

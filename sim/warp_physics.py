@@ -1,0 +1,177 @@
+"""Physics on a GPU: MuJoCo Warp, all worlds in one launch of each kernel, the sub-steps captured as a CUDA graph."""
+
+import gc
+from typing import Any
+
+import mujoco
+import mujoco_warp as mjw
+import torch
+import warp as wp
+from torch import Tensor
+
+from sim.elements import nominal
+from sim.physics import EVERY, Physics, Worlds
+from sim.warp_capacity import Capacity
+
+FASTEST = 1e10
+"""States beyond this are no states any more (MuJoCo's mjMAXVAL)."""
+
+STATE = ("time", "qpos", "qvel", "act", "ctrl", "xfrc_applied", "history", "qacc_warmstart")
+"""What a step begins from."""
+
+DERIVED = {
+    "body_mass": ("body_subtreemass", "body_invweight0", "dof_invweight0", "tendon_invweight0", "actuator_acc0"),
+    "body_inertia": ("body_invweight0", "dof_invweight0", "tendon_invweight0", "actuator_acc0"),
+    "body_pos": ("tendon_length0", "body_invweight0", "dof_invweight0", "tendon_invweight0", "actuator_acc0"),
+    "dof_armature": ("body_invweight0", "dof_invweight0", "tendon_invweight0", "actuator_acc0"),
+    "geom_size": ("geom_rbound", "geom_aabb"),
+}
+"""What ``set_const`` recomputes of a field: it must differ from world to world, too, or worlds would share the last."""
+
+SHARED = {"bvh_aabb": "MuJoCo's tree of bounds", "opt.impratio": "the friction cone's ratio"}
+"""Per-world fields of ``mujoco.batch`` that are the same in all worlds here."""
+
+
+class WarpPhysics(Physics):
+    """In single precision; nothing leaves the device between a control step and the next.
+
+    Worlds cannot wait for one another: a step is a step of all. Kernels are captured into a CUDA graph at the first
+    step; a field that is expanded later has the graph captured again.
+    """
+
+    some_steps = False
+
+    def __init__(self, model: mujoco.MjModel, n: int, device: str, capacity: Capacity) -> None:
+        """``device`` is Warp's name of it; ``capacity`` the room in each world.
+
+        Raises:
+            NotImplementedError: if MuJoCo Warp lacks a feature that the model uses.
+        """
+        self.capacity = capacity
+        self._warp = wp.get_device(device)
+        self.device = torch.device(wp.device_to_torch(self._warp))
+        self._expanded: dict[str, Tensor] = {}
+        self._graphs: dict[int, Any] = {}
+        with wp.ScopedDevice(self._warp):
+            self.m = mjw.put_model(model)
+            self.d = mjw.make_data(
+                model, nworld=n, nconmax=capacity.contacts, njmax=capacity.constraints, nccdmax=capacity.contacts
+            )
+            # everything is a view of what Warp computes on
+            self._state = {name: wp.to_torch(getattr(self.d, name)) for name in STATE}
+            self.site_xpos, self.xquat, self.sensors, self._overflow = (
+                wp.to_torch(getattr(self.d, name)) for name in ("site_xpos", "xquat", "sensordata", "overflow")
+            )
+        self.qpos, self.qvel, self.ctrl, self.forces, self.history = (
+            self._state[name] for name in ("qpos", "qvel", "ctrl", "xfrc_applied", "history")
+        )
+        self._reset_mask = torch.zeros(n, dtype=torch.bool, device=self.device)
+        super().__init__(model, n)
+
+    def reset(self, ids: Tensor) -> None:
+        """See ``Physics``."""
+        self._reset_mask.zero_()
+        self._reset_mask[ids] = True
+        overflow = self._overflow.clone()  # a reset would forget it
+        with wp.ScopedDevice(self._warp):
+            mjw.reset_data(self.m, self.d, wp.from_torch(self._reset_mask))
+        self._overflow.copy_(overflow)
+
+    def forward(self, ids: Tensor) -> None:
+        """See ``Physics``; it costs as much for one world as for all."""
+        with wp.ScopedDevice(self._warp):
+            mjw.kinematics(self.m, self.d)
+
+    def step(self, nstep: int, ids: Tensor | None = None) -> None:
+        """See ``Physics``."""
+        if ids is not None:
+            raise ValueError("worlds on a GPU are stepped together; some cannot be stepped while the others wait")
+        with wp.ScopedDevice(self._warp):
+            if not self._warp.is_cuda:
+                self._step(nstep)
+                return
+            if nstep not in self._graphs:
+                self._graphs[nstep] = self._captured(nstep)
+            wp.capture_launch(self._graphs[nstep])
+
+    def _step(self, nstep: int) -> None:
+        for _ in range(nstep):
+            mjw.step(self.m, self.d)
+        mjw.kinematics(self.m, self.d)  # a step leaves positions of before it
+
+    def _captured(self, nstep: int) -> Any:
+        """The graph of so many sub-steps; the worlds stay as they are."""
+        before = {name: value.clone() for name, value in self._state.items()}
+        self._step(nstep)  # compiles what is not compiled yet, which cannot be done while capturing
+        for name, value in before.items():
+            self._state[name].copy_(value)
+        collecting = gc.isenabled()
+        gc.disable()  # freed memory would break the capture
+        try:
+            with wp.ScopedCapture() as capture:
+                self._step(nstep)
+        finally:
+            if collecting:
+                gc.enable()
+        return capture.graph
+
+    def expand(self, field: str) -> Tensor:
+        """See ``Physics``."""
+        for name in (field, *DERIVED.get(field, ())):
+            if name not in self._expanded:
+                self._expanded[name] = self._expand(name)
+                self._graphs.clear()  # they hold the addresses of before
+        return self._expanded[field]
+
+    def _expand(self, field: str) -> Tensor:
+        owner = self.m.opt if field.startswith("opt.") else self.m
+        name = field.removeprefix("opt.")
+        array = getattr(owner, name, None)
+        if not isinstance(array, wp.array) or field in SHARED:
+            raise ValueError(f"{field} cannot differ from world to world on a GPU")
+        one = wp.to_torch(array)[:1]
+        values = one.repeat(self.n, *(1,) * (one.ndim - 1))
+        # Warp's array holds on to the tensor
+        setattr(owner, name, wp.from_torch(values, dtype=array.dtype))
+        return values.view(self.n, *nominal(field, self.model).shape)
+
+    def expanded(self, field: str) -> Tensor | None:
+        """See ``Physics``."""
+        return self._expanded.get(field)
+
+    def set_const(self, ids: Tensor) -> None:
+        """See ``Physics``; it costs as much for one world as for all, and changes nothing where nothing was written."""
+        with wp.ScopedDevice(self._warp):
+            mjw.set_const(self.m, self.d, restore=False)
+
+    def diverged(self, ids: Worlds = EVERY) -> Tensor:
+        """Whether a state in worlds ``ids`` is not finite or far too large, (m,) bool."""
+        state = torch.cat((self.qpos[ids], self.qvel[ids]), dim=1)
+        return ~(state.abs() < FASTEST).all(dim=1)
+
+    def check(self) -> None:
+        """See ``Physics``.
+
+        Raises:
+            CapacityExceeded: if contacts or constraints found no room in a world, naming what to raise.
+        """
+        flags = 0
+        for flag in self._overflow.unique().tolist():
+            flags |= flag
+        self._overflow.zero_()
+        self.capacity.require(flags)
+
+    def state_dict(self) -> dict[str, Any]:
+        """See ``Physics``."""
+        fields = {name: value.cpu().clone() for name, value in self._expanded.items()}
+        return {"state": {name: value.cpu().clone() for name, value in self._state.items()}, "fields": fields}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See ``Physics``."""
+        for name, values in self._expanded.items():
+            values.copy_(torch.from_numpy(nominal(name, self.model)).expand(values.shape))
+        for name, value in state["fields"].items():
+            self.expand(name).copy_(value)
+        for name, value in state["state"].items():
+            self._state[name].copy_(value)
+        self.forward(torch.arange(self.n, device=self.device))
