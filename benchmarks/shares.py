@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from rich.console import Console
 from torch import Tensor
 
@@ -27,7 +28,7 @@ def shares(job: "BenchJob", config: TrainConfig) -> dict[str, float]:
 
     What they leave are checkpoints and progress files.
     """
-    env = _TimedEnv(job.task, job.randomization, config.num_envs, config.seed, job.threads)
+    env = _TimedEnv(job.task, job.randomization, config.num_envs, config.seed, job.threads, sim=job.sim)
     updates = WARM_UP + UPDATES
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder)
@@ -47,13 +48,15 @@ def shares(job: "BenchJob", config: TrainConfig) -> dict[str, float]:
 class _TimedEnv(ReorientEnv):
     """Keeps the seconds that every step took."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
         self.seconds: list[float] = []
 
     def step(self, action: Tensor) -> Step:
         begin = time.perf_counter()
         step = super().step(action)
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
         self.seconds.append(time.perf_counter() - begin)
         return step
 

@@ -7,6 +7,7 @@ the time in which blocks settle after a reset is not counted, though it takes it
 
 import statistics
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -41,7 +42,7 @@ STEPS = 12
 """Control steps of a turn."""
 
 
-def measure(job: "BenchJob") -> dict[str, float]:
+def measure(job: "BenchJob") -> Mapping[str, float | str]:
     """Medians over the rounds, ratios those of one round; ``x_…`` is the environment's rate over that of another.
 
     ``x_batch`` compares with bare physics: the same batch on the same model, threads and sub-steps, sent from the same
@@ -50,6 +51,10 @@ def measure(job: "BenchJob") -> dict[str, float]:
     lengths, which the randomization draws anew for every step (a new length costs MuJoCo one stage of the sub-step).
     The peers are compared by the time that they simulate: each with its own sub-steps, and ours as short as theirs.
     """
+    if job.sim.backend != "cpu":
+        from benchmarks import gpu_sim
+
+        return gpu_sim.measure(job)
     load = Load.now()
     contest = _Contest(job)
     try:

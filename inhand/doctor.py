@@ -39,6 +39,7 @@ def examine() -> list[Finding]:
         *probe.versions(),
         *probe.machine(),
         *probe.compute(),
+        *probe.gpu_physics(),
         probe.rendering(),
         probe.video(),
         probe.messaging(),

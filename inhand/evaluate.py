@@ -16,6 +16,7 @@ from policy.runtime import PolicyRuntime
 from randomization.config import RandomizationConfig
 from robot.goal import GoalConfig
 from robot.plant import PlantConfig
+from sim.backend import SimConfig
 from sim.env import ReorientEnv
 from sim.reset import ResetConfig
 from sim.scene import SceneConfig
@@ -60,6 +61,9 @@ class EvalJob:
 
     plant: PlantConfig = field(default_factory=PlantConfig)
     """The model of the hand: our own, on which policies train, or one that others wrote."""
+
+    sim: SimConfig = field(default_factory=SimConfig)
+    """What steps the worlds: the CPU or a GPU."""
 
     physics_threads: int = 0
     """CPU threads of the physics; 0 for all."""
@@ -148,14 +152,18 @@ def _play(job: EvalJob, policy: PolicyRuntime) -> "tuple[Evaluation, Clip | None
         )
     # an evaluation tries no boundaries and moves no ranges
     randomization = replace(job.randomization, adr=replace(job.randomization.adr, frozen=True))
-    arguments = (task, randomization, job.trials, job.seed, job.physics_threads, job.plant)
-    generator = torch.Generator().manual_seed(job.seed) if job.sample else None
+    arguments = (task, randomization, job.trials, job.seed, job.physics_threads, job.plant, job.sim)
     if job.video is None:
-        return evaluate(policy, ReorientEnv(*arguments), generator), None
+        env = ReorientEnv(*arguments)
+        return evaluate(policy.to(env.device), env, _generator(job, env)), None
     from sim.video import RecordedEnv  # it loads what draws, which nothing else here needs
 
     env = RecordedEnv(*arguments, world=job.video_trial)
-    return evaluate(policy, env, generator), env.clip
+    return evaluate(policy.to(env.device), env, _generator(job, env)), env.clip
+
+
+def _generator(job: EvalJob, env: ReorientEnv) -> torch.Generator | None:
+    return torch.Generator(env.device).manual_seed(job.seed) if job.sample else None
 
 
 def draw(clip: "Clip", video: Path) -> None:

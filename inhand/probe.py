@@ -126,6 +126,20 @@ def compute() -> Iterator[Finding]:
     yield Finding("compute", "GPU", ", ".join(devices) or f"none (torch is built {built})")
 
 
+def gpu_physics() -> Iterator[Finding]:
+    """What ``sim.backend=warp`` needs: two packages, an NVIDIA GPU, and its driver."""
+    fix = f"{PIP} -e '.[gpu]'"
+    packages = ("warp-lang", "mujoco-warp")
+    yield from (_optional("GPU physics", name, "sim.backend=warp", fix) for name in packages)
+    if any(importlib.util.find_spec(name) is None for name in ("warp", "mujoco_warp")):
+        return
+    # in a process of its own: a broken driver takes its process down
+    code = "import warp as wp; wp.config.log_level = wp.LOG_ERROR; print(*(d.name for d in wp.get_cuda_devices()))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    missing = "no CUDA device; it needs an NVIDIA GPU and its driver, which nvidia-smi shows"
+    yield Finding("GPU physics", "device", run.stdout.strip() or missing)
+
+
 def rendering() -> Finding:
     """Renders one picture, in a process of its own, because a broken GL driver takes its process down."""
     backend = os.environ.get("MUJOCO_GL", "egl")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from inhand import report
 from randomization.config import Entry, RandomizationConfig
 from robot.plant import PlantConfig
+from sim.backend import SimConfig
 from sim.task import TaskConfig
 
 ACTIONS = ("show", "check")
@@ -29,6 +30,9 @@ class RandomizationJob:
 
     plant: PlantConfig = field(default_factory=PlantConfig)
     """The model of the hand, to check."""
+
+    sim: SimConfig = field(default_factory=SimConfig)
+    """What steps the worlds that are checked: the CPU or a GPU."""
 
     worlds: int = 10_000
     """Worlds that are drawn to check."""
@@ -83,7 +87,7 @@ def _show(config: RandomizationConfig) -> tuple[list[dict[str, object]], list[st
 def _check(job: RandomizationJob) -> tuple[list[dict[str, object]], list[str]]:
     from sim.term_check import check
 
-    reports = check(job.randomization, job.task, job.worlds, job.seed, job.threads, job.plant)
+    reports = check(job.randomization, job.task, job.worlds, job.seed, job.threads, job.plant, job.sim)
     rows: list[dict[str, object]] = []
     faults: list[str] = []
     for each in reports:

@@ -18,6 +18,7 @@ from policy.checkpoint import find
 from policy.curve import draw_curve
 from policy.train import TrainConfig, TrainResult, train
 from randomization.config import RandomizationConfig
+from sim.backend import SimConfig
 from sim.env import ReorientEnv
 from sim.task import TaskConfig
 
@@ -45,6 +46,9 @@ class TrainJob:
     task: TaskConfig = field(default_factory=TaskConfig)
     randomization: RandomizationConfig = field(default_factory=RandomizationConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+
+    sim: SimConfig = field(default_factory=SimConfig)
+    """What steps the worlds: the CPU or a GPU."""
 
     recipe: RecipeConfig = field(default_factory=RecipeConfig)
     """A chain of runs instead of one; ``train.steps`` and ``train.minutes`` are the budget of all."""
@@ -150,7 +154,7 @@ def run_training(job: TrainJob) -> TrainResult:
     if job.resume or not begun:  # else the run is refused
         relaunch.remember(directory)
     seed, threads = parallel.seed(job.train.seed), job.physics_threads or parallel.threads()
-    env = ReorientEnv(job.task, job.randomization, job.train.num_envs, seed, threads)
+    env = ReorientEnv(job.task, job.randomization, job.train.num_envs, seed, threads, sim=job.sim)
     result = train(
         job.train,
         env,
@@ -180,7 +184,8 @@ def run_training(job: TrainJob) -> TrainResult:
 
 def _keep_settings(job: TrainJob, path: Path) -> None:
     """Writes down what the worlds of a new run are like, and refuses to resume a run in others."""
-    worlds = json.loads(json.dumps({"task": asdict(job.task), "randomization": asdict(job.randomization)}))
+    parts = {"task": asdict(job.task), "randomization": asdict(job.randomization), "sim.backend": job.sim.backend}
+    worlds = json.loads(json.dumps(parts))
     if job.resume and path.is_file():
         saved, asked = dict(_leaves(json.loads(path.read_text()))), dict(_leaves(worlds))
         for key in sorted(saved.keys() | asked.keys()):

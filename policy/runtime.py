@@ -36,6 +36,10 @@ class PolicyRuntime:
         loaded = artefact.load(directory)
         return cls(loaded.actor.to(device), loaded.policy_contract, loaded.action_contract)
 
+    def to(self, device: torch.device) -> "PolicyRuntime":
+        """The same policy, on another device."""
+        return PolicyRuntime(self.actor.to(device), self.policy_contract, self.action_contract)
+
     def initial_state(self, n: int) -> Tensor:
         """The recurrent state of ``n`` hands at the start of an episode, (2, n, width)."""
         return self.actor.initial_state(n)

@@ -64,7 +64,7 @@ def _warp(model: mujoco.MjModel, n: int, config: SimConfig) -> Physics:
     from sim.warp_capacity import Capacity, calibrate
     from sim.warp_physics import WarpPhysics
 
-    wp.config.quiet = True  # its own greeting
+    wp.config.log_level = wp.LOG_WARNING  # no greeting, and no line for each kernel that is loaded
     device = config.device
     if not device:
         if not wp.is_cuda_available():

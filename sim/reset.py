@@ -105,12 +105,13 @@ class Resetter:
         self.config = config
         self.physics = physics
         self.generator = generator
-        if not physics.some_steps and not 0 < config.cache <= physics.n:
-            raise ValueError(
-                f"reset cache is {config.cache}; where all worlds are stepped together, 1 to as many as there are "
-                f"worlds, {physics.n}, are needed"
-            )
-        self.pool = SettledPool(config.cache, physics.device)
+        capacity = config.cache
+        if not physics.some_steps:
+            if capacity == 0:
+                raise ValueError("reset cache is 0; where worlds are only stepped together, 1 or more are needed")
+            # filled by a first fall of all worlds, in some of which the block does not settle
+            capacity = min(capacity, -(-physics.n // 2))
+        self.pool = SettledPool(capacity, physics.device)
 
     def reset(self, ids: Tensor) -> dict[str, Tensor]:
         """Resets worlds ``ids``, (m,), and returns their measurement (see ``Physics.measure``).
@@ -121,10 +122,8 @@ class Resetter:
         if not self.physics.some_steps:
             return self._reset_without_steps(ids)
         # one choice for all worlds of a call: a few that fall anew would keep the others waiting as long as all
-        fresh = (
-            not self.pool.full
-            or float(torch.rand((), generator=self.generator, device=self.generator.device)) < self.config.refresh
-        )
+        chance = float(torch.rand((), generator=self.generator, device=self.physics.device)) if self.pool.full else 0.0
+        fresh = chance < self.config.refresh
         cached_tries = 0 if fresh else CACHED_TRIES
         tries = cached_tries + 1 + self.config.max_retries
         pending, faults = ids, {}
@@ -161,7 +160,7 @@ class Resetter:
         self.physics.forward(ids)
 
     def _reset_without_steps(self, ids: Tensor) -> dict[str, Tensor]:
-        """Where some worlds cannot be stepped alone: all of a call fall, which fills the pool, or all come from the pool.
+        """Where worlds are only stepped together: if all are reset they fall, which fills the pool; some come from it.
 
         A state from the pool is not settled again in its new world, and the pool is only made anew when all are reset.
         """

@@ -12,6 +12,7 @@ from randomization.config import Entry, RandomizationConfig
 from randomization.terms import MEASURED
 from robot.observation import FIELDS, ObservationContract
 from robot.plant import SHADOW, PlantConfig
+from sim.backend import SimConfig
 from sim.env import ReorientEnv
 from sim.task import TaskConfig
 from sim.term_draws import draw_all
@@ -66,6 +67,7 @@ def check(
     seed: int,
     threads: int = 0,
     plant: PlantConfig = SHADOW,
+    sim: SimConfig | None = None,
 ) -> list[EntryReport]:
     """Draws ``worlds`` worlds of each term, and plays a roll-out with it, alone, beside the same without any.
 
@@ -74,18 +76,18 @@ def check(
     Raises:
         ValueError: if a term does not fit the model.
     """
-    without = ReorientEnv(task, RandomizationConfig(), WORLDS, seed, threads, plant)
+    without = ReorientEnv(task, RandomizationConfig(), WORLDS, seed, threads, plant, sim)
     without.reset()
     start = _Start(without)
     reference = _Rollout(without, start)
     reports = []
     for number, alone in enumerate(track(list(_terms(config)), description="terms")):
-        env = ReorientEnv(task, alone, WORLDS, seed, threads, plant)
+        env = ReorientEnv(task, alone, WORLDS, seed, threads, plant, sim)
         if env.adr is not None:
             env.adr.open(1.0)
-        env.randomize(torch.arange(WORLDS))
+        env.randomize(torch.arange(WORLDS, device=env.device))
         moved, seen = _Rollout(env, start).apart(reference)
-        values = draw_all(alone, task, worlds, seed + number, plant)
+        values = draw_all(alone, task, worlds, seed + number, plant, sim)
         reports += [_report(entry, values[entry.name], moved, seen) for entry in alone.entries()]
     return reports
 
@@ -127,10 +129,11 @@ class _Rollout:
     def __init__(self, env: ReorientEnv, start: _Start) -> None:
         start.put(env)
         self.places, self.seen, self.alive = [], [], []
-        alive = torch.ones(env.num_envs, dtype=torch.bool)
+        alive = torch.ones(env.num_envs, dtype=torch.bool, device=env.device)
         generator = torch.Generator().manual_seed(0)
         for _ in range(STEPS):
-            step = env.step(torch.rand(env.num_envs, env.action_contract.size, generator=generator) * 1.2 - 0.6)
+            action = torch.rand(env.num_envs, env.action_contract.size, generator=generator) * 1.2 - 0.6
+            step = env.step(action.to(env.device))
             alive &= ~step.done
             exact = env.measurement
             self.places.append(torch.cat((exact["fingertip_pos"].flatten(1), exact["object_pos"]), dim=1))

@@ -15,7 +15,7 @@ from randomization.terms import PhysicsTerm
 from robot import hand
 from robot.observation import FIELDS
 from robot.plant import SHADOW, PlantConfig
-from sim.cpu_physics import CpuPhysics
+from sim.backend import SimConfig, make_physics
 from sim.equipment import equip
 from sim.randomize import PhysicsRandomizer, Target
 from sim.scene import build_spec
@@ -47,7 +47,12 @@ class _Recorder(Source):
 
 
 def draw_all(
-    config: RandomizationConfig, task: TaskConfig, worlds: int, seed: int, plant: PlantConfig = SHADOW
+    config: RandomizationConfig,
+    task: TaskConfig,
+    worlds: int,
+    seed: int,
+    plant: PlantConfig = SHADOW,
+    sim: SimConfig | None = None,
 ) -> dict[str, Tensor]:
     """Values by entry, of at least ``worlds`` worlds; those of the physics are read from the model's fields."""
     generator = torch.Generator().manual_seed(seed)
@@ -75,7 +80,7 @@ def draw_all(
         force.step()
     values = {name: torch.cat(drawn) for name, drawn in source.values.items()}
     for name in config.physics:
-        values[f"physics.{name}"] = _fields(config, name, task, adr, worlds, seed, plant)
+        values[f"physics.{name}"] = _fields(config, name, task, adr, worlds, seed, plant, sim or SimConfig())
     return values
 
 
@@ -87,22 +92,23 @@ def _fields(
     worlds: int,
     seed: int,
     plant: PlantConfig,
+    sim: SimConfig,
 ) -> Tensor:
     """What a term of the physics made of the first field it names: factors or differences, element by element."""
     term = replace(config.physics[name], least=None, most=None)  # draws are compared, before they are bounded
     spec = build_spec(task.scene, plant)
     equip(spec, config, plant)
-    physics = CpuPhysics(spec.compile(), WORLDS, threads=1)
-    source = Source(torch.Generator().manual_seed(seed), adr)
+    physics = make_physics(spec.compile(), WORLDS, 1, sim)
+    source = Source(torch.Generator(physics.device).manual_seed(seed), adr)
     randomizer = PhysicsRandomizer({name: term}, physics, source)
     target = randomizer.terms[0].targets[0]
-    ids, drawn = torch.arange(WORLDS), []
+    ids, drawn = torch.arange(WORLDS, device=physics.device), []
     for _ in range(-(-worlds // WORLDS)):
         if adr is not None:
             adr.draw(ids)
         randomizer.draw(ids)
         drawn.append(_made(term, target, randomizer, ids))
-    return torch.cat(drawn).float()
+    return torch.cat(drawn).float().cpu()
 
 
 def _made(term: PhysicsTerm, target: Target, randomizer: PhysicsRandomizer, ids: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ WORLDS, SECONDS = 64, 6.0
 """How long hands move at random to find out what is needed."""
 
 RESERVE = 2.0
-"""Room, over the most that was needed in the calibration: pairs that come near each other, but do not touch, need some."""
+"""Room, over the most that was needed in the calibration; pairs that are near each other but do not touch need some."""
 
 NEFC, NARROWPHASE, OTHERS = 1 << 0, (1 << 2) | (1 << 3) | (1 << 4), {1 << 1: "njmax_nnz", 1 << 6: "contact_match"}
 """Bits of ``mujoco_warp.OverflowType``."""
@@ -42,6 +42,15 @@ class Capacity:
             raise CapacityExceeded(
                 f"the worlds ran out of room, and contacts were left out; give them more: {' and '.join(wanted)}"
             )
+
+
+def least_constraints(model: mujoco.MjModel) -> int:
+    """Rows that are needed without any contact: friction in joints and tendons, all limits, equalities.
+
+    MuJoCo Warp was seen to write past its arrays where there was room for fewer.
+    """
+    friction = int((model.dof_frictionloss > 0).sum() + (model.tendon_frictionloss > 0).sum())
+    return friction + int(model.jnt_limited.sum() + model.tendon_limited.sum()) + 6 * model.neq
 
 
 def calibrate(model: mujoco.MjModel) -> Capacity:

@@ -1,6 +1,7 @@
 """Physics on a GPU: MuJoCo Warp, all worlds in one launch of each kernel, the sub-steps captured as a CUDA graph."""
 
 import gc
+import math
 from typing import Any
 
 import mujoco
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from sim.elements import nominal
 from sim.physics import EVERY, Physics, Worlds
-from sim.warp_capacity import Capacity
+from sim.warp_capacity import Capacity, least_constraints
 
 FASTEST = 1e10
 """States beyond this are no states any more (MuJoCo's mjMAXVAL)."""
@@ -28,9 +29,6 @@ DERIVED = {
 }
 """What ``set_const`` recomputes of a field: it must differ from world to world, too, or worlds would share the last."""
 
-SHARED = {"bvh_aabb": "MuJoCo's tree of bounds", "opt.impratio": "the friction cone's ratio"}
-"""Per-world fields of ``mujoco.batch`` that are the same in all worlds here."""
-
 
 class WarpPhysics(Physics):
     """In single precision; nothing leaves the device between a control step and the next.
@@ -45,25 +43,35 @@ class WarpPhysics(Physics):
         """``device`` is Warp's name of it; ``capacity`` the room in each world.
 
         Raises:
+            ValueError: if there is no room for the constraints without any contact.
             NotImplementedError: if MuJoCo Warp lacks a feature that the model uses.
         """
+        least = least_constraints(model)
+        if capacity.constraints < least:
+            raise ValueError(f"sim constraints is {capacity.constraints}; {least} are needed without any contact")
         self.capacity = capacity
         self._warp = wp.get_device(device)
         self.device = torch.device(wp.device_to_torch(self._warp))
         self._expanded: dict[str, Tensor] = {}
         self._graphs: dict[int, Any] = {}
+        self.m: mjw.Model
+        """Warp's model; its per-world arrays are those that ``expand`` made."""
+        self.d: mjw.Data
+        """Warp's state of all worlds, and everything derived from it."""
+        self.state: dict[str, Tensor]
+        """What a step begins from, live."""
         with wp.ScopedDevice(self._warp):
             self.m = mjw.put_model(model)
             self.d = mjw.make_data(
                 model, nworld=n, nconmax=capacity.contacts, njmax=capacity.constraints, nccdmax=capacity.contacts
             )
             # everything is a view of what Warp computes on
-            self._state = {name: wp.to_torch(getattr(self.d, name)) for name in STATE}
+            self.state = {name: wp.to_torch(getattr(self.d, name)) for name in STATE}
             self.site_xpos, self.xquat, self.sensors, self._overflow = (
                 wp.to_torch(getattr(self.d, name)) for name in ("site_xpos", "xquat", "sensordata", "overflow")
             )
         self.qpos, self.qvel, self.ctrl, self.forces, self.history = (
-            self._state[name] for name in ("qpos", "qvel", "ctrl", "xfrc_applied", "history")
+            self.state[name] for name in ("qpos", "qvel", "ctrl", "xfrc_applied", "history")
         )
         self._reset_mask = torch.zeros(n, dtype=torch.bool, device=self.device)
         super().__init__(model, n)
@@ -101,10 +109,10 @@ class WarpPhysics(Physics):
 
     def _captured(self, nstep: int) -> Any:
         """The graph of so many sub-steps; the worlds stay as they are."""
-        before = {name: value.clone() for name, value in self._state.items()}
+        before = {name: value.clone() for name, value in self.state.items()}
         self._step(nstep)  # compiles what is not compiled yet, which cannot be done while capturing
         for name, value in before.items():
-            self._state[name].copy_(value)
+            self.state[name].copy_(value)
         collecting = gc.isenabled()
         gc.disable()  # freed memory would break the capture
         try:
@@ -126,14 +134,14 @@ class WarpPhysics(Physics):
     def _expand(self, field: str) -> Tensor:
         owner = self.m.opt if field.startswith("opt.") else self.m
         name = field.removeprefix("opt.")
-        array = getattr(owner, name, None)
-        if not isinstance(array, wp.array) or field in SHARED:
+        array, shape = getattr(owner, name, None), nominal(field, self.model).shape
+        if not isinstance(array, wp.array) or wp.to_torch(array)[0].numel() != math.prod(shape):
             raise ValueError(f"{field} cannot differ from world to world on a GPU")
         one = wp.to_torch(array)[:1]
         values = one.repeat(self.n, *(1,) * (one.ndim - 1))
         # Warp's array holds on to the tensor
         setattr(owner, name, wp.from_torch(values, dtype=array.dtype))
-        return values.view(self.n, *nominal(field, self.model).shape)
+        return values.view(self.n, *shape)
 
     def expanded(self, field: str) -> Tensor | None:
         """See ``Physics``."""
@@ -164,7 +172,7 @@ class WarpPhysics(Physics):
     def state_dict(self) -> dict[str, Any]:
         """See ``Physics``."""
         fields = {name: value.cpu().clone() for name, value in self._expanded.items()}
-        return {"state": {name: value.cpu().clone() for name, value in self._state.items()}, "fields": fields}
+        return {"state": {name: value.cpu().clone() for name, value in self.state.items()}, "fields": fields}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """See ``Physics``."""
@@ -173,5 +181,5 @@ class WarpPhysics(Physics):
         for name, value in state["fields"].items():
             self.expand(name).copy_(value)
         for name, value in state["state"].items():
-            self._state[name].copy_(value)
+            self.state[name].copy_(value)
         self.forward(torch.arange(self.n, device=self.device))

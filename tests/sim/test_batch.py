@@ -31,7 +31,7 @@ def write(model: mujoco.MjModel, fields: dict[str, np.ndarray]) -> None:
 def test_roll_outs_equal_a_plain_loop_to_the_bit(dactyl, threads):
     n, steps = 3, 10
     env = ReorientEnv(TaskConfig(), dactyl, n, seed=0, threads=threads)
-    physics, substeps = env.physics, env.task.substeps
+    physics, substeps = cpu(env), env.task.substeps
     env.reset()
     generator = torch.Generator().manual_seed(1)
     for _ in range(3):  # into the middle of an episode
