@@ -50,8 +50,8 @@ class WarpPhysics(Physics):
         if capacity.constraints < least:
             raise ValueError(f"sim constraints is {capacity.constraints}; {least} are needed without any contact")
         self.capacity = capacity
-        self._warp = wp.get_device(device)
-        self.device = torch.device(wp.device_to_torch(self._warp))
+        self.warp_device = wp.get_device(device)
+        self.device = torch.device(wp.device_to_torch(self.warp_device))
         self._expanded: dict[str, Tensor] = {}
         self._graphs: dict[int, Any] = {}
         self.m: mjw.Model
@@ -60,7 +60,7 @@ class WarpPhysics(Physics):
         """Warp's state of all worlds, and everything derived from it."""
         self.state: dict[str, Tensor]
         """What a step begins from, live."""
-        with wp.ScopedDevice(self._warp):
+        with wp.ScopedDevice(self.warp_device):
             self.m = mjw.put_model(model)
             self.d = mjw.make_data(
                 model, nworld=n, nconmax=capacity.contacts, njmax=capacity.constraints, nccdmax=capacity.contacts
@@ -81,21 +81,21 @@ class WarpPhysics(Physics):
         self._reset_mask.zero_()
         self._reset_mask[ids] = True
         overflow = self._overflow.clone()  # a reset would forget it
-        with wp.ScopedDevice(self._warp):
+        with wp.ScopedDevice(self.warp_device):
             mjw.reset_data(self.m, self.d, wp.from_torch(self._reset_mask))
         self._overflow.copy_(overflow)
 
     def forward(self, ids: Tensor) -> None:
         """See ``Physics``; it costs as much for one world as for all."""
-        with wp.ScopedDevice(self._warp):
+        with wp.ScopedDevice(self.warp_device):
             mjw.kinematics(self.m, self.d)
 
     def step(self, nstep: int, ids: Tensor | None = None) -> None:
         """See ``Physics``."""
         if ids is not None:
             raise ValueError("worlds on a GPU are stepped together; some cannot be stepped while the others wait")
-        with wp.ScopedDevice(self._warp):
-            if not self._warp.is_cuda:
+        with wp.ScopedDevice(self.warp_device):
+            if not self.warp_device.is_cuda:
                 self._step(nstep)
                 return
             if nstep not in self._graphs:
@@ -149,7 +149,7 @@ class WarpPhysics(Physics):
 
     def set_const(self, ids: Tensor) -> None:
         """See ``Physics``; it costs as much for one world as for all, and changes nothing where nothing was written."""
-        with wp.ScopedDevice(self._warp):
+        with wp.ScopedDevice(self.warp_device):
             mjw.set_const(self.m, self.d, restore=False)
 
     def diverged(self, ids: Worlds = EVERY) -> Tensor:
