@@ -36,7 +36,10 @@ def group() -> Iterator[None]:
         yield
         return
     shared, number, of = next(rendezvous("env://", timeout=PATIENCE))
-    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    backend = "gloo"
+    if torch.cuda.is_available():
+        backend = "cpu:gloo,cuda:nccl"
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
     store = fresh_store(shared, number, of)
     dist.init_process_group(backend, store=store, rank=number, world_size=of, timeout=PATIENCE)
     try:
