@@ -73,17 +73,15 @@ class WarpPhysics(Physics):
         self.qpos, self.qvel, self.ctrl, self.forces, self.history = (
             self.state[name] for name in ("qpos", "qvel", "ctrl", "xfrc_applied", "history")
         )
-        self._reset_mask = torch.zeros(n, dtype=torch.bool, device=self.device)
+        # not mujoco_warp.reset_data, which compiles its kernels anew for every call
+        self._initial = {name: value[0].clone() for name, value in self.state.items()}
         super().__init__(model, n)
 
     def reset(self, ids: Tensor) -> None:
         """See ``Physics``."""
-        self._reset_mask.zero_()
-        self._reset_mask[ids] = True
-        overflow = self._overflow.clone()  # a reset would forget it
-        with wp.ScopedDevice(self.warp_device):
-            mjw.reset_data(self.m, self.d, wp.from_torch(self._reset_mask))
-        self._overflow.copy_(overflow)
+        for name, value in self._initial.items():
+            self.state[name][ids] = value
+        self.sensors[ids] = 0.0  # nothing is touched yet
 
     def forward(self, ids: Tensor) -> None:
         """See ``Physics``; it costs as much for one world as for all."""
