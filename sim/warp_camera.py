@@ -1,6 +1,7 @@
 """Pictures of all worlds at once, by MuJoCo Warp's ray tracer: data for vision, made where the physics is."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import mujoco_warp as mjw
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from sim.camera import GOAL_GROUP
 from sim.scene import CAMERAS
+from sim.warp_cube import draw_cube_textures
 from sim.warp_physics import WarpPhysics
 
 GROUPS = [group for group in range(3) if group != GOAL_GROUP]
@@ -18,9 +20,8 @@ GROUPS = [group for group in range(3) if group != GOAL_GROUP]
 class BatchCamera:
     """The named cameras of every world, at one resolution.
 
-    Light is diffuse and casts no shadow; edges are not smoothed. What the worlds' model fields say of cameras, lights and
-    materials holds from the next picture on. MuJoCo Warp 4.0 knows no cube textures: it draws the whole image on every
-    face, so that the faces of the block cannot be told apart, and a pose estimator must not learn from these pictures.
+    Light is diffuse and casts no shadow; edges are not smoothed. What the worlds' model fields say of cameras, lights
+    and materials holds from the next picture on.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class BatchCamera:
         Raises:
             ValueError: if the model has no such camera.
         """
+        draw_cube_textures()  # the block's
         names = [physics.model.camera(i).name for i in range(physics.model.ncam)]
         for name in cameras:
             if name not in names:
@@ -53,7 +55,7 @@ class BatchCamera:
                 cam_active=rendered,
             )
             shape = (physics.n, height, width)
-            self._pictures = [wp.zeros(shape, dtype=wp.vec3) for _ in cameras]
+            self._pictures: list[Any] = [wp.zeros(shape, dtype=wp.vec3) for _ in cameras]
 
     def render(self) -> Tensor:
         """The pictures of the present state, (n, cameras, height, width, 3) uint8 RGB, on the physics' device."""

@@ -165,7 +165,10 @@ def test_hydra_prints_the_configuration(capsys: pytest.CaptureFixture[str]) -> N
         (["turn", "a", "turns=two"], "turns='two' is not of type int; valid, and the default: turns=2"),
         (["turn", "a", "fast=yess"], "fast='yess' is not of type bool; valid, and the default: fast=false"),
         (["turn", "a", "qqqq=3"], "unknown key 'qqqq'; allowed: log, turns, "),
-        (["train", "qqqq=3"], "physics_threads, task, randomization, train, sim, recipe, out, algo, curriculum, network"),
+        (
+            ["train", "qqqq=3"],
+            "task, randomization, train, sim, recipe, out, algo, curriculum, network",
+        ),
         (["train", "task.action.bins=0", "network.action_std=0.1"], "unknown key 'network.action_std'; did you mean"),
         (["bench", "policy", "task.action.bins=0"], "bench policy compares learners of classes: 2 or more"),
         (["turn", "a", "motor=3"], "motor is a section, not a value; its keys: motor.gain, motor.limits"),

@@ -6,6 +6,7 @@ have one contact more or less; where both find as many, accelerations agree to r
 
 from dataclasses import replace
 
+import cv2
 import mujoco
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import torch
 
 from randomization.config import RandomizationConfig
 from sim.backend import BackendUnavailable, SimConfig, make_physics
+from sim.camera import Camera
 from sim.env import ReorientEnv
 from sim.physics import Physics
 from sim.reset import ResetConfig
@@ -23,6 +25,7 @@ pytest.importorskip("mujoco_warp", reason="needs the extra gpu")
 
 import mujoco_warp as mjw
 
+from sim.warp_camera import BatchCamera
 from sim.warp_capacity import Capacity, CapacityExceeded, calibrate, least_constraints
 from sim.warp_physics import STATE, WarpPhysics
 
@@ -31,6 +34,7 @@ pytestmark = pytest.mark.slow
 WORLDS = 200
 WARP = SimConfig("warp", "cpu")
 POOL = ResetConfig(cache=8)
+KERNEL = np.ones((5, 5), np.uint8)
 
 
 def warp(physics: Physics) -> WarpPhysics:
@@ -162,3 +166,31 @@ def test_what_is_missing_is_named(recorded):
         ReorientEnv(TaskConfig(reset=ResetConfig(cache=0)), RandomizationConfig(), 8, seed=0, sim=WARP)
     with pytest.raises(ValueError, match="sim backend is 'gpu'; allowed: cpu, warp"):
         SimConfig("gpu")
+
+
+def test_cameras_see_the_block_as_mujoco_draws_it():
+    env = ReorientEnv(TaskConfig(reset=POOL), RandomizationConfig(), 4, seed=0, sim=WARP)
+    env.reset()
+    size, cameras = 160, ("camera2", "camera0")
+    pictures = BatchCamera(warp(env.physics), size, size, cameras).render().numpy()
+    assert pictures.shape == (4, 2, size, size, 3)
+    model = env.physics.model
+    data = mujoco.MjData(model)
+    with Camera(model, size, size) as camera:
+        for world in range(4):
+            data.qpos[:] = env.physics.qpos[world].numpy()
+            mujoco.mj_forward(model, data)
+            for name, got in zip(cameras, pictures[world], strict=True):
+                expected = camera.render(data, name)
+                ours, theirs = (cv2.cvtColor(picture, cv2.COLOR_RGB2HSV).astype(float) for picture in (expected, got))
+                painted = ours[..., 1] > 120
+                block = cv2.erode(cv2.morphologyEx(painted.astype(np.uint8), cv2.MORPH_CLOSE, KERNEL), KERNEL) > 0
+                assert block.sum() > 200
+                # the faces have the colours that they shall have
+                apart = np.abs(ours[..., 0] - theirs[..., 0])
+                hue = np.minimum(apart, 180.0 - apart)[block & painted & (theirs[..., 1] > 120)]
+                assert np.mean(hue < 12) > 0.9
+                # and white letters where they shall be
+                assert np.corrcoef(ours[..., 1][block], theirs[..., 1][block])[0, 1] > 0.7
+    with pytest.raises(ValueError, match="camera 'camera9' is none of the model's"):
+        BatchCamera(warp(env.physics), size, size, ["camera9"])
