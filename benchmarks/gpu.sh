@@ -17,6 +17,7 @@ for worlds in 1024 2048 4096 16384 32768; do
     inhand bench sim sim.backend=warp num_envs=$worlds seconds=5 out="$out/sim-$worlds.json"
 done
 inhand bench sim sim.backend=warp out="$results/h200-sim.json"
+"$python" -m benchmarks.scaling "$out"/sim-*.json "$results/h200-sim.json" --out docs/gpu-scaling.png
 inhand bench train sim.backend=warp out="$results/h200-train.json"
 
 # a first policy, and its evaluation by MuJoCo itself on our plant and on both foreign ones
