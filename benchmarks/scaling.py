@@ -1,6 +1,6 @@
 """Simulation speed over the number of worlds, as a picture.
 
-``python -m benchmarks.scaling FIGURES.json [FIGURES.json ...] --out FILE.png``: files that ``inhand bench sim out=…`` wrote.
+``python -m benchmarks.scaling FIGURES.json [...] --out FILE.png``, of files that ``inhand bench sim out=FILE`` wrote.
 """
 
 import argparse
