@@ -93,6 +93,8 @@ USER_ERRORS = (
     "policy.onnx.ExportError",
     "policy.onnx.ExportUnavailable",
     "policy.runtime.NotFinite",
+    "sim.backend.BackendUnavailable",
+    "sim.warp_capacity.CapacityExceeded",
     "sim.plant.PlantUnavailable",
     "sim.camera.RenderingUnavailable",
     "vision.estimator.VisionUnavailable",

@@ -81,4 +81,7 @@ def _warp(model: mujoco.MjModel, n: int, config: SimConfig) -> Physics:
     if not (room.contacts and room.constraints):
         needed = calibrate(model)
         room = Capacity(room.contacts or needed.contacts, room.constraints or needed.constraints)
-    return WarpPhysics(model, n, device, room)
+    try:
+        return WarpPhysics(model, n, device, room)
+    except NotImplementedError as error:
+        raise BackendUnavailable(f"MuJoCo Warp cannot simulate this model: {error}") from error

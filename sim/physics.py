@@ -75,7 +75,9 @@ class Physics(ABC):
         delayed = np.flatnonzero(model.actuator_historyadr >= 0)
         samples = {int(count) for count in model.actuator_history[delayed, 0]}
         if len(samples) > 1:
-            raise ValueError(f"actuators remember {sorted(samples)} targets; all that have a delay must as many")
+            raise ValueError(
+                f"actuators remember {sorted(samples)} targets; all that have a delay must remember as many"
+            )
         self._delayed = self._index(delayed)
         # a buffer holds two numbers of its own, the times of the samples, and the samples
         count = max(samples, default=0)

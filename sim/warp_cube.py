@@ -6,6 +6,8 @@
 import warp as wp
 from mujoco_warp._src import render
 
+from sim.backend import BackendUnavailable
+
 EDGE = 0.002
 """Of a face's height: what a sample keeps away from the next face in the strip."""
 
@@ -53,5 +55,5 @@ def draw_cube_textures() -> None:
     It takes the place of a function within MuJoCo Warp; that there is one such, release by release, is tested.
     """
     if not hasattr(render, "_texture_box"):
-        raise NotImplementedError("this release of mujoco_warp maps the textures of boxes elsewhere; use 4.0")
+        raise BackendUnavailable("this release of mujoco_warp maps the textures of boxes elsewhere; use 4.0")
     render._texture_box = _texture_box

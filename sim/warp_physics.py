@@ -44,7 +44,6 @@ class WarpPhysics(Physics):
 
         Raises:
             ValueError: if there is no room for the constraints without any contact.
-            NotImplementedError: if MuJoCo Warp lacks a feature that the model uses.
         """
         least = least_constraints(model)
         if capacity.constraints < least:
