@@ -41,6 +41,10 @@ class CurriculumConfig:
     """Points [control steps, share of the randomization]: from 0, calibrated physics and exact sensors, to 1, all of
     the preset. A preset with automatic domain randomization, which grows by itself, allows only 1."""
 
+    mildest: list[list[Any]] = field(default_factory=list)
+    """Points [control steps, share]: the share of the randomization in the world that has least of it; the shares of
+    all worlds lie evenly between it and that of ``randomization``. Without points, all worlds have the same share."""
+
     def __post_init__(self) -> None:
         for name in self.scheduled:
             points = getattr(self, name)
@@ -49,6 +53,15 @@ class CurriculumConfig:
             for (earlier, _), (later, _) in pairwise(points):
                 if not earlier < later:
                     raise ValueError(f"curriculum {name} goes from control step {earlier} to {later}; it must increase")
+        # both are linear between their points: what holds at the points holds between them
+        for step in [point[0] for name in ("randomization", "mildest") for point in getattr(self, name)]:
+            at = self.at(step)
+            least, most = at.get("mildest", 0.0), at.get("randomization", 1.0)
+            if least > most:
+                raise ValueError(
+                    f"curriculum mildest is {least:g} at control step {step}, above the share of the randomization, "
+                    f"{most:g}"
+                )
         if self.goal_law and self.goal_law[0][0] != 0:
             raise ValueError(f"curriculum goal_law begins at control step {self.goal_law[0][0]}; it must begin at 0")
 

@@ -105,7 +105,7 @@ class Backlash(Memory):
         """Draws the rates of worlds ``ids``, (m,), (m, 2, 20) [1/s], down and up; the slack begins in its middle."""
         factor = self.draw(ids, 2, NUM_ACTUATORS)
         # with a share of the randomization, the slack is so much narrower, and taken up so much faster
-        narrower = max(self.source.share, NO_SLACK)
+        narrower = torch.as_tensor(self.source.share_of(ids, factor.dim())).clamp(min=NO_SLACK)
         self.rates[ids] = (self.log_rates * factor).exp().clamp(min=self.least) / narrower
         self.slack[ids] = 0.0
 

@@ -30,9 +30,9 @@ class Draw:
         """
         adr = self.source.adr
         learnt = adr.parameters[ids][:, list(self.columns)] if adr is not None and self.columns else None
-        generator, share = self.source.generator, self.source.share
+        generator, share = self.source.generator, self.source.share_of(ids, 1 + len(shape))
         drawn = self.distribution.sample((len(ids), *shape), generator, learnt)
-        if share == 1.0 or self.calibrated is None:
+        if self.calibrated is None or (isinstance(share, float) and share == 1.0):
             return drawn
         if self.distribution.name == "bernoulli":
             stays = torch.rand(drawn.shape, generator=generator, device=drawn.device) < share
@@ -52,8 +52,13 @@ class Source:
     def __init__(self, generator: torch.Generator, adr: ADR | None = None) -> None:
         self.generator = generator
         self.adr = adr
-        self.share = 1.0
-        """Share of the randomization, from 0, calibrated values, to 1, those of the preset; for draws from now on."""
+        self.share: float | Tensor = 1.0
+        """Share of the randomization, from 0, calibrated values, to 1, those of the preset; for draws from now on.
+        (n,) float32 where it differs from world to world."""
+
+    def share_of(self, ids: Tensor, dims: int) -> float | Tensor:
+        """The share for values of worlds ``ids``, (m,), that have so many dimensions, worlds first."""
+        return self.share if isinstance(self.share, float) else self.share[ids].view(-1, *(1,) * (dims - 1))
 
     def draw(self, term: str, text: str, calibrated: float | None = 0.0) -> Draw:
         """How the values of ``term`` are drawn, whose distribution is ``text``; see ``Draw`` for ``calibrated``."""

@@ -28,6 +28,7 @@ from sim.vector_env import Difficulty, Observation, Step
 
 log = logging.getLogger(__name__)
 
+GOLDEN_RATIO = 0.5 * (1.0 + 5.0**0.5)
 REDRAWS = 5
 """How often worlds in which no block comes to rest get other physics, before that is an error."""
 
@@ -90,9 +91,11 @@ class ReorientEnv:
             ValueError: if a value is out of its range, or a share of the randomization is asked for beside automatic
                 domain randomization, which would take the successes of milder worlds for those at its boundaries.
         """
-        if difficulty.randomization < 1.0 and self.adr is not None:
+        most = difficulty.randomization
+        least = most if difficulty.mildest is None else difficulty.mildest
+        if least < 1.0 and self.adr is not None:
             raise ValueError(
-                f"difficulty randomization is {difficulty.randomization}; with automatic domain randomization, "
+                f"difficulty randomization is {least} in the mildest world; with automatic domain randomization, "
                 "which grows the ranges by itself, allowed: 1"
             )
         goal = self.task.goal
@@ -101,7 +104,13 @@ class ReorientEnv:
         near = goal.near if difficulty.near is None else difficulty.near
         self.goals.config = replace(goal, law=law, threshold=threshold, near=near)
         self.randomizer.set_gravity(difficulty.gravity)
-        self.source.share = difficulty.randomization
+        self.source.share = most if least == most else least + (most - least) * self._places()
+
+    def _places(self) -> Tensor:
+        """Numbers that lie evenly in [0, 1], (n,), in an order that no other order of the worlds follows."""
+        # multiples of the golden ratio: whatever goes by the worlds' numbers meets every share
+        order = (GOLDEN_RATIO * torch.arange(self.num_envs, dtype=torch.float64)).frac().argsort().argsort()
+        return (order / max(self.num_envs - 1, 1)).float().to(self.device)
 
     def reset(self) -> Observation:
         """Starts a new episode in every world."""

@@ -58,11 +58,19 @@ class Difficulty:
     """Share of Earth's."""
     randomization: float = 1.0
     """Share of the randomization, from 0, calibrated physics and exact sensors, to 1, all of the preset."""
+    mildest: float | None = None
+    """Share of it in the world that has least; the shares of all worlds lie evenly between this one and
+    ``randomization``. None: all have the same."""
 
     def __post_init__(self) -> None:
         for name in ("gravity", "randomization"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"difficulty {name} is {getattr(self, name)}; allowed: 0 to 1")
+        if self.mildest is not None and not 0.0 <= self.mildest <= self.randomization:
+            raise ValueError(
+                f"difficulty mildest is {self.mildest}; allowed: 0 to the share of the randomization, "
+                f"{self.randomization}"
+            )
 
 
 @runtime_checkable

@@ -67,6 +67,11 @@ def test_nothing_is_scheduled_by_default():
         ({"randomization": [[9, 0.5], [9, 1]]}, "goes from control step 9 to 9; it must increase"),
         ({"goal_law": [[0, "upside_down"]]}, "goal_law is upside_down .*; allowed: parallel, face_up, so3"),
         ({"goal_law": [[9, "so3"]]}, "goal_law begins at control step 9; it must begin at 0"),
+        ({"mildest": [[0, -0.1]]}, r"mildest is -0\.1 at control step 0; allowed: 0 to 1"),
+        (
+            {"mildest": [[0, 0.5]], "randomization": [[0, 1], [100, 0.4]]},
+            r"mildest is 0\.5 at control step 100, above the share of the randomization, 0\.4",
+        ),
     ],
 )
 def test_points_are_checked(schedule, message):

@@ -112,6 +112,19 @@ def test_nothing_errs_at_share_0_and_everything_errs_more_as_it_grows():
         assert (np.diff([each[name] for each in found]) > 0.0).all(), name
 
 
+def test_worlds_of_different_shares_get_each_what_they_would_get_alone():
+    mixed = torch.linspace(0.0, 1.0, N)
+    made = source()
+    made.share = mixed
+    drawn = made.draw("term", "normal(0.2, 0.1)", 1.0)(IDS, 3)
+    torch.testing.assert_close(
+        drawn - 1.0, mixed[:, None] * (parse("normal(0.2, 0.1)").sample((N, 3), source().generator) - 1.0)
+    )
+    some = IDS.flip(0)[: N // 2]
+    chosen = made.draw("term", "bernoulli(1, 0.08)", 0.0)(some, 4000)
+    torch.testing.assert_close((chosen > 0.0).float().mean(dim=1), mixed[some], atol=0.05, rtol=0)
+
+
 @pytest.mark.parametrize("term", EVERYTHING.sensors)
 def test_each_sensor_term_errs_more_as_its_share_grows(term):
     alone = RandomizationConfig(sensors={term: EVERYTHING.sensors[term]})
@@ -128,3 +141,8 @@ def test_slack_is_as_much_narrower():
         action, zero, stroke = torch.full((1, 20), 0.5), torch.zeros(1, 20), torch.ones(20)
         lost = sum((action - acting.transmit(action, zero, stroke) for _ in range(30)), zero)
         torch.testing.assert_close(lost, torch.full((1, 20), share / (math.e * PERIOD)))
+    made = source()
+    made.share = torch.tensor([0.25, 1.0])
+    acting = Acting(alone, 2, made, PERIOD)
+    acting.reset(torch.tensor([0, 1]))
+    torch.testing.assert_close(acting.backlash.rates[0], 4.0 * acting.backlash.rates[1])

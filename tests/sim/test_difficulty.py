@@ -177,6 +177,21 @@ def test_the_spread_of_the_physics_grows_with_the_share(dactyl):
         assert spreads[0][field] < spreads[1][field] < spreads[2][field], field
 
 
+def test_shares_lie_evenly_between_the_mildest_world_and_the_hardest(dactyl):
+    n = 400
+    env = make(dactyl, n)
+    env.set_difficulty(Difficulty(randomization=0.8, mildest=0.2))
+    share = env.source.share
+    torch.testing.assert_close(share.sort().values, torch.linspace(0.2, 0.8, n))
+    # neighbours, which explore alike, do not all have it easy or hard: each eighth has the mean of all
+    torch.testing.assert_close(share.view(8, -1).mean(dim=1), torch.full((8,), 0.5), atol=0.02, rtol=0)
+    env.randomize(torch.arange(n))
+    gravity = cpu(env).batch.expand("opt.gravity")[:, 0]
+    assert stats.kstest(gravity / (0.4 * share.numpy()), stats.norm.cdf).pvalue > 0.001
+    env.set_difficulty(Difficulty(randomization=0.5, mildest=0.5))
+    assert env.source.share == 0.5
+
+
 def test_the_default_difficulty_changes_no_bit():
     actions = 2 * torch.rand(12, 4, 20, generator=torch.Generator().manual_seed(2)) - 1
     task = TaskConfig(goal=GoalConfig(time_limit=0.4))
@@ -218,8 +233,12 @@ def test_worlds_saved_in_the_middle_of_a_curriculum_go_on_to_the_bit():
 def test_what_makes_no_sense_is_refused(none):
     with pytest.raises(ValueError, match=r"difficulty gravity is 1\.5; allowed: 0 to 1"):
         Difficulty(gravity=1.5)
+    with pytest.raises(ValueError, match=r"difficulty mildest is 0\.6; allowed: 0 to the share .* 0\.5"):
+        Difficulty(randomization=0.5, mildest=0.6)
+    with pytest.raises(ValueError, match=r"randomization is 0\.5 in the mildest world; with automatic"):
+        make(preset("adr")).set_difficulty(Difficulty(mildest=0.5))
     env = make(none)
     with pytest.raises(ValueError, match="goal law is 'sideways'"):
         env.set_difficulty(Difficulty(goal_law="sideways"))
-    with pytest.raises(ValueError, match=r"randomization is 0\.5; with automatic domain randomization"):
+    with pytest.raises(ValueError, match=r"randomization is 0\.5 in the mildest world; with automatic domain"):
         make(preset("adr")).set_difficulty(Difficulty(randomization=0.5))
