@@ -58,7 +58,9 @@ class Source:
 
     def share_of(self, ids: Tensor, dims: int) -> float | Tensor:
         """The share for values of worlds ``ids``, (m,), that have so many dimensions, worlds first."""
-        return self.share if isinstance(self.share, float) else self.share[ids].view(-1, *(1,) * (dims - 1))
+        if isinstance(self.share, Tensor):
+            return self.share[ids].view(-1, *(1,) * (dims - 1))
+        return self.share
 
     def draw(self, term: str, text: str, calibrated: float | None = 0.0) -> Draw:
         """How the values of ``term`` are drawn, whose distribution is ``text``; see ``Draw`` for ``calibrated``."""

@@ -145,4 +145,5 @@ def test_slack_is_as_much_narrower():
     made.share = torch.tensor([0.25, 1.0])
     acting = Acting(alone, 2, made, PERIOD)
     acting.reset(torch.tensor([0, 1]))
+    assert acting.backlash is not None
     torch.testing.assert_close(acting.backlash.rates[0], 4.0 * acting.backlash.rates[1])

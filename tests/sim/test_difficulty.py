@@ -182,6 +182,7 @@ def test_shares_lie_evenly_between_the_mildest_world_and_the_hardest(dactyl):
     env = make(dactyl, n)
     env.set_difficulty(Difficulty(randomization=0.8, mildest=0.2))
     share = env.source.share
+    assert isinstance(share, torch.Tensor)
     torch.testing.assert_close(share.sort().values, torch.linspace(0.2, 0.8, n))
     # neighbours, which explore alike, do not all have it easy or hard: each eighth has the mean of all
     torch.testing.assert_close(share.view(8, -1).mean(dim=1), torch.full((8,), 0.5), atol=0.02, rtol=0)
