@@ -16,6 +16,10 @@ from policy.network import Actor, Critic
 from policy.ppo_config import PPOConfig
 from robot.observation import ObservationContract
 
+GREEDY_EVERY = 2
+"""Every second world shows the student where its most probable actions lead, by which it is judged in the end; in the
+others it draws its actions, and learns to find back from where they lead."""
+
 
 class TeacherPolicy:
     """A trained policy, asked what it would do in states that a critic sees."""

@@ -69,14 +69,16 @@ class Learner(ABC):
         aims = self._aims(sequences)
 
         metrics: list[dict[str, Tensor]] = []
-        for _ in range(config.epochs):
+        for epoch in range(config.epochs):
+            with_critic = critic_only or epoch < (config.critic_epochs or config.epochs)
             order = torch.randperm(len(sequences), generator=self.generator, device=self.generator.device)
             metrics += [
-                self._minibatch(sequences.select(ids), aims.index_select(1, ids), critic_only)
+                self._minibatch(sequences.select(ids), aims.index_select(1, ids), not critic_only, with_critic)
                 for ids in order.tensor_split(config.minibatches)
             ]
-        table = parallel.mean(torch.stack([torch.stack(list(each.values())) for each in metrics]).mean(dim=0))
-        means = dict(zip(metrics[0], table.tolist(), strict=True))
+        # the first minibatch has all metrics, some of the others have none of the critic's
+        columns = [torch.stack([each[name] for each in metrics if name in each]).mean() for name in metrics[0]]
+        means = dict(zip(metrics[0], parallel.mean(torch.stack(columns)).tolist(), strict=True))
         means["explained_variance"] = 1.0 - unexplained.item()
         means["learning_rate"] = float(self.optimizer.param_groups[0]["lr"])
         return means
@@ -86,28 +88,36 @@ class Learner(ABC):
         order = torch.arange(len(sequences), device=sequences.starts.device)
         return [sequences.select(ids) for ids in order.tensor_split(self.config.minibatches)]
 
-    def _minibatch(self, batch: Sequences, aims: Tensor, critic_only: bool) -> dict[str, Tensor]:
+    def _minibatch(self, batch: Sequences, aims: Tensor, with_actor: bool, with_critic: bool) -> dict[str, Tensor]:
+        """A step of the actor, of the critic or of both; without a step, the actor is judged all the same."""
         config = self.config
-        with self._autocast():
+        self.optimizer.zero_grad(set_to_none=True)  # what gets no gradient takes no step
+        with self._autocast(), torch.set_grad_enabled(with_actor):
             output = self.actor.sequence(batch.policy, batch.actor_state, batch.starts)
-            value = self.critic.sequence(batch.critic, batch.critic_state, batch.starts)
-        actor_loss, metrics = self._actor_loss(self.actor.distribution(output), batch, aims)
-        value_loss = 0.5 * (value - batch.target).square().mean()
-        self.optimizer.zero_grad(set_to_none=True)
-        (value_loss if critic_only else actor_loss + value_loss).backward()
-        learning = [*([] if critic_only else self.actor.parameters()), *self.critic.parameters()]
+        with torch.set_grad_enabled(with_actor):
+            loss, metrics = self._actor_loss(self.actor.distribution(output), batch, aims)
+        learning = list(self.actor.parameters()) if with_actor else []
+        losses = [loss] if with_actor else []
+        if with_critic:
+            with self._autocast():
+                value = self.critic.sequence(batch.critic, batch.critic_state, batch.starts)
+            losses.append(0.5 * (value - batch.target).square().mean())
+            metrics["value_loss"] = losses[-1].detach()
+            learning += self.critic.parameters()
+        torch.stack(losses).sum().backward()
         parallel.average_gradients(learning)
-        actor_norm = nn.utils.clip_grad_norm_(self.actor.parameters(), config.max_grad_norm, error_if_nonfinite=True)
-        critic_norm = nn.utils.clip_grad_norm_(self.critic.parameters(), config.max_grad_norm, error_if_nonfinite=True)
-        if config.target_kl > 0.0 and "kl" in metrics and not critic_only:
-            self._adapt_learning_rate(parallel.mean(metrics["kl"].clone()).item())
-        self.optimizer.step()  # it skips what has no gradient
-        return {
-            **metrics,
-            "value_loss": value_loss.detach(),
-            "actor_grad_norm": actor_norm,
-            "critic_grad_norm": critic_norm,
-        }
+        if with_actor:
+            metrics["actor_grad_norm"] = self._clip(self.actor)
+            if config.target_kl > 0.0 and "kl" in metrics:
+                self._adapt_learning_rate(parallel.mean(metrics["kl"].clone()).item())
+        if with_critic:
+            metrics["critic_grad_norm"] = self._clip(self.critic)
+        self.optimizer.step()
+        return metrics
+
+    def _clip(self, network: nn.Module) -> Tensor:
+        """Scales its gradient down to the allowed norm; returns the norm it had."""
+        return nn.utils.clip_grad_norm_(network.parameters(), self.config.max_grad_norm, error_if_nonfinite=True)
 
     def _adapt_learning_rate(self, kl: float) -> None:
         """Smaller steps where the policy moved too far, larger where it hardly moved; band and factor of rl_games."""

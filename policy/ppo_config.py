@@ -44,6 +44,10 @@ class PPOConfig:
     epochs: int = 3
     """Passes over a roll-out (R19 Table 14: a sample is used 3 times)."""
 
+    critic_epochs: int = 0
+    """The first so many of these passes teach the critic, too; 0 for all of them. In distillation the critic, which
+    only says how well the student does, costs as much as the student."""
+
     minibatches: int = 4
     """Parts of a pass, drawn anew for every pass."""
 
@@ -69,6 +73,8 @@ class PPOConfig:
         for name in ("epochs", "minibatches", "chunk"):
             if getattr(self, name) < 1:
                 raise ValueError(f"ppo {name} is {getattr(self, name)}; 1 or more are needed")
+        if not 0 <= self.critic_epochs <= self.epochs:
+            raise ValueError(f"ppo critic_epochs is {self.critic_epochs}; allowed: 0 to the epochs, {self.epochs}")
         if self.max_learning_rate < self.min_learning_rate:
             raise ValueError(
                 f"ppo max_learning_rate is {self.max_learning_rate}, below min_learning_rate {self.min_learning_rate}"

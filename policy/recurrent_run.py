@@ -8,7 +8,7 @@ import torch
 from policy import parallel
 from policy.artefact import Artefact
 from policy.checkpoint import CheckpointError
-from policy.distill import Distiller, TeacherPolicy
+from policy.distill import GREEDY_EVERY, Distiller, TeacherPolicy
 from policy.episodes import EpisodeStatistics
 from policy.learner import Learner
 from policy.network import Actor, Critic
@@ -36,7 +36,8 @@ class RecurrentRun(Run):
         self.actor.to(device)
         self.critic.to(device)
         self.generator = torch.Generator(device).manual_seed(parallel.seed(config.seed + 1))
-        self.collector = Collector(env, observation, self.actor, self.critic, config.ppo.chunk, self.generator)
+        greedy = None if teacher is None else torch.arange(config.num_envs, device=device) % GREEDY_EVERY == 0
+        self.collector = Collector(env, observation, self.actor, self.critic, config.ppo.chunk, self.generator, greedy)
         self.learner: Learner
         self._teacher: dict[str, Any] | None = None
         """What tells the teacher from another."""

@@ -33,6 +33,7 @@ class Collector:
         critic: Critic,
         chunk: int,
         generator: torch.Generator,
+        greedy: Tensor | None = None,
     ) -> None:
         """Begins where an episode starts in every world.
 
@@ -43,12 +44,14 @@ class Collector:
             critic: values the observations.
             chunk: length of backpropagation [control steps].
             generator: of the actions; on the networks' device.
+            greedy: worlds in which the most probable actions are taken instead, (n,) bool; PPO cannot learn from them.
         """
         self.env = env
         self.actor = actor
         self.critic = critic
         self.chunk = chunk
         self.generator = generator
+        self.greedy = greedy
         n = env.num_envs
         self.observation = observation
         self.starts = torch.ones(n, dtype=torch.bool, device=observation.policy.device)
@@ -85,7 +88,10 @@ class Collector:
         observation = self.observation
         output, actor_state = self.actor.step(observation.policy, self.actor_state)
         value, critic_state = self.critic.step(observation.critic, self.critic_state)
-        action = self.actor.distribution(output).sample(self.generator)
+        distribution = self.actor.distribution(output)
+        action = distribution.sample(self.generator)
+        if self.greedy is not None:
+            action = torch.where(self.greedy.unsqueeze(1), distribution.mode(), action)
         record(policy=observation.policy, critic=observation.critic, starts=self.starts, action=action, value=value)
         step = self.env.step(self.env.action_contract.unit(action))
 

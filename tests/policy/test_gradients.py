@@ -50,10 +50,10 @@ def test_the_gradient_of_the_loss_equals_finite_differences(bins, embedding):
         parameter.data += 0.05 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
 
     def loss() -> float:
-        metrics = ppo._minibatch(sequences, old, critic_only=False)
+        metrics = ppo._minibatch(sequences, old, with_actor=True, with_critic=True)
         return (metrics["policy_loss"] + metrics["value_loss"] - CONFIG.entropy * metrics["entropy"]).item()
 
-    assert 0.1 < ppo._minibatch(sequences, old, critic_only=False)["clip_fraction"] < 0.9
+    assert 0.1 < ppo._minibatch(sequences, old, with_actor=True, with_critic=True)["clip_fraction"] < 0.9
     gradients = [p.grad.clone() for p in (*actor.parameters(), *critic.parameters()) if p.grad is not None]
     parameters = [*actor.parameters(), *critic.parameters()]
     assert len(gradients) == len(parameters)
@@ -76,7 +76,7 @@ def test_an_entropy_weight_of_zero_leaves_the_rest_of_the_gradient():
         actor, critic = Actor(3, ACTUATORS, 3, network, generator), Critic(5, network, generator)
         ppo = PPO(actor.double(), critic.double(), replace(CONFIG, entropy=entropy), generator)
         sequences = batch(3, network.lstm, generator)
-        ppo._minibatch(sequences, ppo._aims(sequences), critic_only=False)
+        ppo._minibatch(sequences, ppo._aims(sequences), with_actor=True, with_critic=True)
         return torch.cat([p.grad.flatten() for p in actor.parameters() if p.grad is not None])
 
     torch.testing.assert_close(gradient(0.0), gradient(1e-12))

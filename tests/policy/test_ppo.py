@@ -63,6 +63,20 @@ def test_learning_rate_follows_the_divergence_within_its_bounds():
     assert ppo.optimizer.param_groups[1]["lr"] == 3e-4
 
 
+@pytest.mark.parametrize(("critic_epochs", "passes"), [(0, 3), (1, 1), (2, 2)])
+def test_the_critic_learns_in_as_many_passes_as_it_shall(critic_epochs, passes):
+    ppo, collector = learner(PPOConfig(epochs=3, minibatches=4, critic_epochs=critic_epochs))
+    metrics = ppo.update(collector.collect(20))
+    for network, expected in ((ppo.actor, 3 * 4), (ppo.critic, passes * 4)):
+        assert {int(ppo.optimizer.state[parameter]["step"]) for parameter in network.parameters()} == {expected}
+    assert metrics["value_loss"] > 0.0 and metrics["critic_grad_norm"] > 0.0
+
+
+def test_more_passes_of_the_critic_than_there_are_are_refused():
+    with pytest.raises(ValueError, match="critic_epochs is 4; allowed: 0 to the epochs, 3"):
+        PPOConfig(epochs=3, critic_epochs=4)
+
+
 def test_the_critic_learns_how_much_is_left():
     # nothing shows the time, so the critic has to count; the return is the number of steps left
     ppo, collector = learner(PPOConfig(epochs=4, critic_learning_rate=3e-3, gamma=1.0), CountdownEnv(32, time_limit=8))

@@ -32,6 +32,20 @@ def collector(env: ToyEnv, chunk: int = 5) -> Collector:
 
 
 @torch.no_grad()
+def test_greedy_worlds_get_the_most_probable_actions_and_the_others_drawn_ones():
+    env = ToyEnv(400)
+    collect = collector(env)
+    collect.greedy = torch.arange(400) % 2 == 0
+    rollout = collect.collect(5)
+    output = collect.actor.sequence(rollout.policy, rollout.actor_state[0], rollout.starts)
+    mode = collect.actor.distribution(output).mode()
+    assert torch.equal(rollout.action[:, ::2], mode[:, ::2])
+    drawn, probable = rollout.action[:, 1::2], collect.actor.distribution(output).parameters[:, 1::2].exp().mean((0, 1))
+    for k in range(11):
+        torch.testing.assert_close((drawn == k).float().mean((0, 1)), probable[k], atol=0.06, rtol=0)
+
+
+@torch.no_grad()
 def test_values_equal_those_of_one_world_at_a_time():
     env = RecordingEnv(6)
     collect = collector(env)
