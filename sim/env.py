@@ -76,7 +76,9 @@ class ReorientEnv:
         self.resetter = Resetter(task.reset, self.physics, self.generator)
         self.goals = GoalTracker(task.goal, n, self.generator, period)
         self.path = ActionPath(task.action, n, self.device)
-        self.measurement = self.physics.measure()
+        self.commanded = self.physics.joint_target().float()
+        """Targets [rad] as the controller gave them, (n, 20): what a robot reports, whatever its joints get of them."""
+        self.measurement = self.measure()
         """The exact values of every observation field in the present state."""
         self.diverged = 0
         """Episodes that ended, without a reward, because the simulation diverged."""
@@ -125,7 +127,7 @@ class ReorientEnv:
         if self.timing is not None:
             self.physics.set_timestep(self.task.scene.timestep + self.timing.step() / self.task.substeps)
         self.physics.step(self.task.substeps)
-        self.measurement = self.physics.measure()
+        self.measurement = self.measure()
 
         lost = self._lost()
         fallen = dropped(self.measurement["object_pos"]) & ~lost
@@ -149,6 +151,11 @@ class ReorientEnv:
         present = hand.actuator_pos(self.measurement["joint_pos"])
         target = self.path.step(self.acting.disturb(action, self.measurement), present)
         self.physics.set_target(self.acting.transmit(target, present, self.path.stroke))
+        self.commanded = target.clone()
+
+    def measure(self) -> dict[str, Tensor]:
+        """The exact values of every observation field that can be measured in the present state, (n, …)."""
+        return self.physics.measure() | {"joint_target": self.commanded}
 
     def _lost(self) -> Tensor:
         lost = self.physics.diverged()
@@ -227,7 +234,12 @@ class ReorientEnv:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to go on exactly from here, generators included."""
-        own = {"num_envs": self.num_envs, "generator": self.generator.get_state(), "diverged": self.diverged}
+        own = {
+            "num_envs": self.num_envs,
+            "generator": self.generator.get_state(),
+            "diverged": self.diverged,
+            "commanded": self.commanded,
+        }
         return own | {name: part.state_dict() for name, part in self._parts().items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -239,4 +251,5 @@ class ReorientEnv:
             part.load_state_dict(state[name])
         self.generator.set_state(state["generator"])
         self.diverged = state["diverged"]
-        self.measurement = self.physics.measure()
+        self.commanded = state["commanded"].to(self.device)
+        self.measurement = self.measure()

@@ -120,7 +120,8 @@ class _Start:
             getattr(env.physics, name).copy_(value)
         env.physics.remember_target(everyone)
         env.physics.forward(everyone)
-        env.measurement = env.physics.measure()
+        env.commanded = env.physics.joint_target().float()
+        env.measurement = env.measure()
         env.goals.load_state_dict(self.goals)
         env.path.load_state_dict(self.path)
 

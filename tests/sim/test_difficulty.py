@@ -152,7 +152,8 @@ def test_without_a_share_of_the_randomization_worlds_move_as_those_of_no_preset(
         env.physics.set_target(target)
         env.physics.remember_target(BOTH)
         env.physics.forward(BOTH)
-        env.measurement = env.physics.measure()
+        env.commanded = target
+        env.measurement = env.measure()
         env.path.reset(torch.arange(2), target)
     for _ in range(5):
         action = 0.3 * (2 * torch.rand(2, 20, generator=generator) - 1)

@@ -255,6 +255,10 @@ def test_motors_are_told_noisy_actions_less_the_slack(slack):
         for world in (0, 1):
             told = motors[world].tell(1.2 * action[world].numpy() + 0.1, before[world])
             np.testing.assert_allclose(cpu(env).batch.get_data(world).ctrl[order], told, atol=2e-6)
+            # the robot reports what it was told to do, for it does not know of the slack
+            reported = env.measurement["joint_target"][world]
+            np.testing.assert_allclose(reported, motors[world].target, atol=2e-6)
+            assert slack != np.allclose(reported, told, atol=1e-3)
 
 
 DAMPING = {"damping": PhysicsTerm(["dof_damping"], "adr_factor(1)", of="robot", per="group")}
