@@ -117,6 +117,11 @@ class Backlash(Memory):
         self.slack.add_(change).clamp_(-1.0, 1.0)
         return 1.0 - (left / (change.abs() + 1e-12)).clamp(0.0, 1.0)
 
+    def left(self) -> Tensor:
+        """How much movement down and up the slack would swallow, (n, 20, 2), in full actions."""
+        ways = torch.stack((1.0 + self.slack, 1.0 - self.slack), dim=-1)
+        return ways / (self.rates.transpose(1, 2) * self.period)
+
 
 class Acting(Memory):
     """Everything that happens to actions: before the action path, which smooths and scales them, and after it."""
@@ -124,6 +129,7 @@ class Acting(Memory):
     def __init__(self, config: RandomizationConfig, n: int, source: Source, period: float) -> None:
         """``period`` is the control period [s]."""
         super().__init__()
+        self.n, self.device = n, source.generator.device
         self.noise = self.include("noise", ActionNoise(config.actions, n, source))
         self.adversary = self.backlash = None
         if config.adversary is not None:
@@ -142,6 +148,12 @@ class Acting(Memory):
         if self.adversary is not None:
             action = self.adversary.apply(action, measurement)
         return self.noise.apply(action)
+
+    def slack_left(self) -> Tensor:
+        """How much movement of the motors, down and up, would not reach the joints, (n, 20, 2), in full actions."""
+        return (
+            torch.zeros(self.n, NUM_ACTUATORS, 2, device=self.device) if self.backlash is None else self.backlash.left()
+        )
 
     def transmit(self, target: Tensor, actuator_pos: Tensor, stroke: Tensor) -> Tensor:
         """Targets [rad], (n, 20), as they reach the joints, which are at ``actuator_pos``.

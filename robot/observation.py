@@ -46,6 +46,8 @@ FIELDS: dict[str, Field] = {
         Field("joint_target", (NUM_ACTUATORS,), "rad", "-", "actuator targets in force"),
         Field("object_linvel", (3,), "m/s", "base", "velocity of the block's centre"),
         Field("object_angvel", (3,), "rad/s", "base", "angular velocity of the block"),
+        Field("actuator_slack", (NUM_ACTUATORS, 2), "-", "-", "full actions lost before a joint follows, down and up"),
+        Field("actuator_delay", (NUM_ACTUATORS,), "s", "-", "how late a motor obeys"),
     )
 }
 """Every field a contract may name."""

@@ -154,8 +154,12 @@ class ReorientEnv:
         self.commanded = target.clone()
 
     def measure(self) -> dict[str, Tensor]:
-        """The exact values of every observation field that can be measured in the present state, (n, …)."""
-        return self.physics.measure() | {"joint_target": self.commanded}
+        """The exact values of every observation field but those of the goal, in the present state, (n, …)."""
+        return self.physics.measure() | {"joint_target": self.commanded} | self._hidden()
+
+    def _hidden(self) -> dict[str, Tensor]:
+        """What no robot can measure of its own motors; a critic or a teacher may know it."""
+        return {"actuator_slack": self.acting.slack_left(), "actuator_delay": self.physics.actuator_delay().float()}
 
     def _lost(self) -> Tensor:
         lost = self.physics.diverged()
@@ -202,6 +206,7 @@ class ReorientEnv:
         fresh = self._settle(ids)
         for name, value in fresh.items():
             self.measurement[name][ids] = value
+        self.measurement |= self._hidden()
         self.goals.reset(ids, fresh["object_quat"])
         self.path.reset(ids, hand.actuator_pos(fresh["joint_pos"]))
 

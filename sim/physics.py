@@ -179,6 +179,14 @@ class Physics(ABC):
         """The actuators' position targets [rad] in worlds ``ids``, (m, 20)."""
         return self.ctrl[ids][:, self._actuators]
 
+    def actuator_delay(self) -> Tensor:
+        """How late the motors obey [s], (n, 20)."""
+        delays = self.expanded("actuator_delay")
+        if delays is None:
+            delays = torch.as_tensor(self.model.actuator_delay, device=self.device).expand(len(self.ctrl), -1)
+        step = self.model.opt.timestep  # MuJoCo rounds every delay up to whole sub-steps
+        return (delays[:, self._actuators] / step).ceil() * step
+
     def block(self, ids: Worlds = EVERY) -> Pose:
         """``T_base_block`` in worlds ``ids``, (m, …), in the precision of the state."""
         start = self._block_qpos

@@ -227,6 +227,12 @@ class Motors:
         self.slack = np.clip(self.slack + taken, -1.0, 1.0)
         return position + share * (self.target - position)
 
+    def lost(self) -> np.ndarray:
+        """Full actions down and up that would move nothing but the slack, (20, 2)."""
+        if self.slack is None:
+            return np.zeros((20, 2))
+        return np.stack([1.0 + self.slack, 1.0 - self.slack], axis=1) / (np.exp(LOG_RATE) * PERIOD)
+
 
 def positions(env: ReorientEnv, world: int) -> np.ndarray:
     """Of the actuators [rad], (20,): their joints', or the sum of the two that they drive."""
@@ -259,6 +265,7 @@ def test_motors_are_told_noisy_actions_less_the_slack(slack):
             reported = env.measurement["joint_target"][world]
             np.testing.assert_allclose(reported, motors[world].target, atol=2e-6)
             assert slack != np.allclose(reported, told, atol=1e-3)
+            np.testing.assert_allclose(env.measurement["actuator_slack"][world], motors[world].lost(), atol=1e-5)
 
 
 DAMPING = {"damping": PhysicsTerm(["dof_damping"], "adr_factor(1)", of="robot", per="group")}
@@ -347,5 +354,6 @@ def test_late_motors_hold_their_first_targets_while_the_block_settles():
         env = make(RandomizationConfig(physics={"late": late}), 4, reset)
         env.reset()
         joints.append(env.measurement["joint_pos"])
+        torch.testing.assert_close(env.measurement["actuator_delay"], torch.full((4, 20), seconds))
     torch.testing.assert_close(joints[0], joints[1], atol=1e-6, rtol=0)
     assert float((joints[0][:, hand.JOINT_NAMES.index("rh_FFJ3")] - 0.35).abs().max()) < 0.2
