@@ -1,11 +1,13 @@
 """Recipes: training runs one after the other, each beginning with what the one before it has learnt."""
 
+import json
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from inhand.evaluate import EvalJob, run_evaluation
+from policy.checkpoint import find
 
 if TYPE_CHECKING:
     from inhand.train import TrainJob
@@ -58,6 +60,26 @@ class RecipeConfig:
             raise ValueError(f"recipe stages are {', '.join(names)}; each name may stand once")
         if sum(stage.share for stage in self.stages) > 1.0 + 1e-9:
             raise ValueError(f"recipe shares are {', '.join(str(s.share) for s in self.stages)}; allowed: 1 together")
+
+
+@dataclass(frozen=True)
+class StageState:
+    """How far a stage has come."""
+
+    exists: bool
+    """It has a directory."""
+
+    has_checkpoint: bool
+
+    result: dict[str, Any] | None
+    """What came of it, if it is over."""
+
+    @classmethod
+    def of(cls, directory: Path) -> "StageState":
+        """How far the stage in ``directory`` has come."""
+        result = directory / RESULT
+        over = json.loads(result.read_text()) if result.is_file() else None
+        return cls(directory.exists(), bool(find(directory / "checkpoints")), over)
 
 
 def stage_overrides(stage: Stage, job: "TrainJob", given: list[str]) -> list[str]:

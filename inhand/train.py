@@ -11,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from inhand import report
 from inhand.config import load
 from inhand.policies import locate
-from inhand.recipe import RESULT, RecipeConfig, choose, stage_overrides
+from inhand.recipe import RESULT, RecipeConfig, StageState, choose, stage_overrides
 from policy import artefact, parallel, relaunch
 from policy.adr_curve import draw_adr_curve
 from policy.checkpoint import find
@@ -97,42 +97,61 @@ def _figures(job: TrainJob, result: TrainResult) -> dict[str, Any]:
 def run_recipe(job: TrainJob, given: list[str]) -> int:
     """Runs the stages of a recipe that are not over yet; the better of the last two policies is that of the whole.
 
+    With several ranks, all of them train, and rank 0 alone evaluates when the others have gone.
+
     Args:
         job: the whole.
         given: the overrides that asked for it; they hold for every stage.
 
     Raises:
-        ValueError: if there are several ranks, or stages without ``resume``.
+        ValueError: if the directory of a stage exists, without ``resume``, and this launch has not begun it.
         UsageError: if a stage cannot be composed.
     """
-    if parallel.size() > 1:
-        raise ValueError(f"a recipe runs in one process, not in {parallel.size()} ranks")
-    stages = job.recipe.stages
-    jobs = [load("train", TrainJob, stage_overrides(stage, job, given)) for stage in stages]
-    results: dict[str, Any] = {}
-    for stage, each in zip(stages, jobs, strict=True):
-        directory = Path(each.run)
-        if not job.resume and directory.exists():
-            raise ValueError(f"{directory} exists already; resume the recipe, or give it another directory")
-        if job.resume and (directory / RESULT).is_file():
-            results[stage.name] = json.loads((directory / RESULT).read_text())
-            continue
-        report.console().rule(f"{stage.name}, {stage.share:.0%} of the budget")
-        result = run_training(replace(each, resume=bool(find(directory / "checkpoints"))))
-        _tell(each, result)
-        if result.interrupted:
-            return 130
-        results[stage.name] = _figures(each, result)
-        report.write_json(str(directory / RESULT), results[stage.name])
-    names = [stage.name for stage in stages[-2:]]
-    report.console().rule(f"evaluation of {' and '.join(names)}")
-    scores = choose(job, names)
-    report.show("recipe", [{"policy": name, "successes per trial": score} for name, score in scores.items()])
-    summary = {"stages": results, "evaluated": scores, "policy": str(Path(job.run) / "policy")}
-    report.write_json(str(Path(job.run) / "recipe.json"), summary)
-    if job.out is not None:
-        report.write_json(job.out, summary)
+    jobs = [load("train", TrainJob, stage_overrides(stage, job, given)) for stage in job.recipe.stages]
+    with parallel.group():
+        results, main = _run_stages(job, jobs), parallel.rank() == 0
+    if results is None:
+        return 130
+    if main:
+        names = [stage.name for stage in job.recipe.stages]
+        report.console().rule(f"evaluation of {' and '.join(names[-2:])}")
+        scores = choose(job, names[-2:])
+        report.show("recipe", [{"policy": name, "successes per trial": score} for name, score in scores.items()])
+        policy = str(Path(job.run) / "policy")
+        summary = {"stages": dict(zip(names, results, strict=True)), "evaluated": scores, "policy": policy}
+        for path in (str(Path(job.run) / "recipe.json"), job.out):
+            if path is not None:
+                report.write_json(path, summary)
     return 0
+
+
+def _run_stages(job: TrainJob, jobs: list[TrainJob]) -> list[dict[str, Any]] | None:
+    """What came of each stage of ``job``, those included that were over before; None if one was interrupted."""
+    resume = job.resume or relaunch.goes_on(Path(job.run))
+    # rank 0 looks before any stage begins: what others saw later could already be its work
+    states = parallel.from_main([StageState.of(Path(each.run)) for each in jobs])
+    for each, state in zip(jobs, states, strict=True):
+        if state.exists and not resume:
+            raise ValueError(f"{each.run} exists already; resume the recipe, or give it another directory")
+    relaunch.remember(Path(job.run))
+    main = parallel.rank() == 0
+    results: list[dict[str, Any]] = []
+    for stage, each, state in zip(job.recipe.stages, jobs, states, strict=True):
+        result = state.result
+        if result is None:
+            if main:
+                report.console().rule(f"{stage.name}, {stage.share:.0%} of the budget")
+            trained = run_training(replace(each, resume=state.has_checkpoint))
+            if main:
+                _tell(each, trained)
+            if trained.interrupted:
+                return None
+            result = _figures(each, trained)
+            if main:
+                report.write_json(str(Path(each.run) / RESULT), result)
+            parallel.from_main(None)  # the next stage reads what rank 0 has just written
+        results.append(result)
+    return results
 
 
 def run_training(job: TrainJob) -> TrainResult:

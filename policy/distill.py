@@ -13,12 +13,15 @@ from policy.distribution import Distribution
 from policy.experience import Sequences
 from policy.learner import Learner
 from policy.network import Actor, Critic
+from policy.normalizer import EPSILON
 from policy.ppo_config import PPOConfig
 from robot.observation import ObservationContract
 
 GREEDY_EVERY = 2
 """Every second world shows the student where its most probable actions lead, by which it is judged in the end; in the
 others it draws its actions, and learns to find back from where they lead."""
+CHANGED = EPSILON**0.5
+"""A field that never changed in training has changed by one of its standard deviations, which is this small."""
 
 
 class TeacherPolicy:
@@ -35,11 +38,30 @@ class TeacherPolicy:
         self.contract = artefact.policy_contract
         self.bins = artefact.action_contract
         self.critic_contract = critic_contract
+        known = self.actor.trunk.normalizer
+        self._constant = (known.var == 0.0).nonzero().squeeze(-1)
+        """Columns of its observation that never changed while it learnt."""
+        self._constant_value = known.mean[self._constant].float()
 
     @torch.no_grad()
     def act(self, critic: Tensor) -> Tensor:
-        """Its unit actions (..., actuators), of observations of the critic (..., c)."""
+        """Its unit actions (..., actuators), of observations of the critic (..., c).
+
+        Raises:
+            ValueError: if something changes that never changed while the teacher learnt: one standard deviation of it
+                is next to nothing, so that it would drown all that the teacher knows.
+        """
         seen = self.contract.vector(self.critic_contract.split(critic.flatten(0, -2)))
+        change = (seen[:, self._constant] - self._constant_value).abs()
+        if (change > CHANGED).any():
+            world, place = divmod(int(change.argmax()), change.shape[1])
+            at = int(self._constant[place])
+            field = [field.name for field in self.contract.fields for _ in range(field.size)][at]
+            raise ValueError(
+                f"the teacher reads {field}, which was always {self._constant_value[place]:.3g} where it learnt and is "
+                f"{seen[world, at]:.3g} here; teach it without this field, or in worlds of the same preset "
+                "(curriculum=mixed for all shares of it)"
+            )
         output, _ = self.actor.step(seen, self.actor.initial_state(len(seen)))
         action = self.bins.unit(self.actor.distribution(output).mode())
         return action.unflatten(0, critic.shape[:-1])

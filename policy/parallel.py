@@ -159,6 +159,15 @@ def agree(seconds: float, stop: bool) -> tuple[float, bool]:
     return float(said[0]), bool(said[1])
 
 
+def from_main(value: Any) -> Any:
+    """Rank 0's value, on every rank; none goes on before rank 0 has come here."""
+    if size() == 1:
+        return value
+    values = [value]
+    dist.broadcast_object_list(values)
+    return values[0]
+
+
 def gather(part: Any) -> list[Any]:
     """The ranks' parts, in their order, on rank 0; on all others nothing."""
     if size() == 1:

@@ -1,7 +1,9 @@
 """Recipes: a chain of runs from one command."""
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -102,3 +104,30 @@ def test_a_chain_that_is_stopped_goes_on_where_it_was_and_leaves_the_better_poli
     assert shipped.contract["sha256"] == artefact.load(run / best / "policy").contract["sha256"]
     imitation = [row["imitation_loss"] or 0.0 for row in read_progress(run / "student") if "imitation_loss" in row]
     assert imitation[-1] < imitation[0]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_chain_on_two_ranks_outlives_one_of_them(tmp_path: Path):
+    run, seen = tmp_path / "chain", []
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=1"]
+    command += ["-m", "inhand.cli", "train", *ARGUMENTS, "train.num_envs=16", f"run={run}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                seen.append(line)
+                if "student" in line:  # the heading of the second stage: the first one is over
+                    break
+            assert "student" in seen[-1], "".join(seen)
+            ranks = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            os.kill(int(ranks[1]), signal.SIGKILL)
+            seen += process.stdout
+        finally:
+            process.terminate()
+    assert process.returncode == 0, "".join(seen)
+    assert sum("of the budget" in line for line in seen) == 4  # the student's stage was begun twice
+    summary = json.loads((run / "recipe.json").read_text())
+    assert [each["control_steps"] for each in summary["stages"].values()] == [30080, 18560, 12160]
+    assert set(summary["evaluated"]) == {"student", "finished"}
+    assert artefact.load(run / "policy")

@@ -62,6 +62,21 @@ def test_the_teacher_is_asked_about_what_the_critic_sees(tmp_path: Path):
     assert not teacher.act(seen)[..., 3:].any()
 
 
+def test_a_teacher_is_not_asked_about_what_it_never_saw_change(tmp_path: Path):
+    contract, action = ObservationContract(("object_angvel", "object_pos")), ActionContract(bins=0)
+    network = NetworkConfig(hidden=4, lstm=4, memory=False, critic_memory=False)
+    actor = Actor(contract.sizes, action.size, 0, network, torch.Generator().manual_seed(0))
+    learnt_in = torch.randn(1000, 6)
+    learnt_in[:, :3] = torch.tensor([0.0, 0.25, 0.0])
+    actor.trunk.normalizer.update(learnt_in)
+    artefact.save(tmp_path / "t", actor, contract, action, network, {})
+    policy = TeacherPolicy(artefact.load(tmp_path / "t"), contract, torch.device("cpu"))
+    assert policy.act(learnt_in).isfinite().all()
+    learnt_in[17, 1] = 0.3
+    with pytest.raises(ValueError, match=r"reads object_angvel, which was always 0.25 where it learnt and is 0.3 here"):
+        policy.act(learnt_in)
+
+
 def test_the_student_does_what_the_teacher_would(tmp_path: Path):
     actor = run(tmp_path / "run", STUDENT, save_teacher(tmp_path / "t"))
     policy = PolicyRuntime(actor, POLICY, ToyEnv.action_contract)

@@ -193,6 +193,7 @@ def test_one_rank_is_alone(monkeypatch):
         assert (parallel.rank(), parallel.size(), parallel.threads(), parallel.seed(7)) == (0, 1, 0, 7)
         assert parallel.gather({"a": 1}) == [{"a": 1}]
         assert parallel.agree(1.5, True) == (1.5, True)
+        assert parallel.from_main({"a": 1}) == {"a": 1}
     assert not parallel.restarted()
     for launcher in ("TORCHELASTIC", "SLURM"):
         monkeypatch.setenv(f"{launcher}_RESTART_COUNT", "1")
