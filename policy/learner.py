@@ -76,6 +76,9 @@ class Learner(ABC):
                 self._minibatch(sequences.select(ids), aims.index_select(1, ids), not critic_only, with_critic)
                 for ids in order.tensor_split(config.minibatches)
             ]
+        if config.target_kl > 0.0 and not critic_only and "kl" in metrics[-1]:
+            last_pass = torch.stack([each["kl"] for each in metrics[-config.minibatches :]]).mean()
+            self._adapt_learning_rate(parallel.mean(last_pass).item())
         # the first minibatch has all metrics, some of the others have none of the critic's
         columns = [torch.stack([each[name] for each in metrics if name in each]).mean() for name in metrics[0]]
         means = dict(zip(metrics[0], parallel.mean(torch.stack(columns)).tolist(), strict=True))
@@ -90,7 +93,6 @@ class Learner(ABC):
 
     def _minibatch(self, batch: Sequences, aims: Tensor, with_actor: bool, with_critic: bool) -> dict[str, Tensor]:
         """A step of the actor, of the critic or of both; without a step, the actor is judged all the same."""
-        config = self.config
         self.optimizer.zero_grad(set_to_none=True)  # what gets no gradient takes no step
         with self._autocast(), torch.set_grad_enabled(with_actor):
             output = self.actor.sequence(batch.policy, batch.actor_state, batch.starts)
@@ -108,8 +110,6 @@ class Learner(ABC):
         parallel.average_gradients(learning)
         if with_actor:
             metrics["actor_grad_norm"] = self._clip(self.actor)
-            if config.target_kl > 0.0 and "kl" in metrics:
-                self._adapt_learning_rate(parallel.mean(metrics["kl"].clone()).item())
         if with_critic:
             metrics["critic_grad_norm"] = self._clip(self.critic)
         self.optimizer.step()
@@ -120,7 +120,11 @@ class Learner(ABC):
         return nn.utils.clip_grad_norm_(network.parameters(), self.config.max_grad_norm, error_if_nonfinite=True)
 
     def _adapt_learning_rate(self, kl: float) -> None:
-        """Smaller steps where the policy moved too far, larger where it hardly moved; band and factor of rl_games."""
+        """Smaller steps where an update moved the policy too far, larger where hardly; band and factor of rl_games.
+
+        Once per update, and by its last pass: judged at every minibatch, as rl_games does, the rate rises in each first
+        pass, where the policy is still near to that of the roll-out, and has to fall again in the last.
+        """
         group = self.optimizer.param_groups[0]
         if kl > 2.0 * self.config.target_kl:
             group["lr"] = max(group["lr"] / 1.5, self.config.min_learning_rate)

@@ -30,7 +30,8 @@ class PPOConfig:
     """Adam's step size for the critic; always fixed."""
 
     target_kl: float = 0.0
-    """If positive, the actor's learning rate adapts to keep the KL divergence of an update near this [nat]."""
+    """If positive, the actor's learning rate adapts, after each update, to keep the KL divergence that its last pass
+    meets near this [nat]."""
 
     min_learning_rate: float = 5e-5
     """Lower bound of an adapting learning rate."""

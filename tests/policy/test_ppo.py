@@ -63,6 +63,17 @@ def test_learning_rate_follows_the_divergence_within_its_bounds():
     assert ppo.optimizer.param_groups[1]["lr"] == 3e-4
 
 
+def test_an_update_changes_the_learning_rate_once_by_what_its_last_pass_meets():
+    # such steps lead far away; in the first pass, where nothing has moved yet, the divergence is still small
+    ppo, collector = learner(
+        PPOConfig(epochs=4, minibatches=2, learning_rate=0.02, max_learning_rate=1.0, target_kl=0.01)
+    )
+    metrics = ppo.update(collector.collect(20))
+    assert metrics["kl"] > 2.0 * 0.01
+    assert metrics["learning_rate"] == pytest.approx(0.02 / 1.5)
+    assert ppo.update(collector.collect(20), critic_only=True)["learning_rate"] == metrics["learning_rate"]
+
+
 @pytest.mark.parametrize(("critic_epochs", "passes"), [(0, 3), (1, 1), (2, 2)])
 def test_the_critic_learns_in_as_many_passes_as_it_shall(critic_epochs, passes):
     ppo, collector = learner(PPOConfig(epochs=3, minibatches=4, critic_epochs=critic_epochs))
