@@ -30,17 +30,17 @@ class TrainResult:
     """The policy at the end, on the device of the simulation."""
 
     updates: int
-    """Over the whole run, as all but the speeds."""
+    """Over the whole run, sessions before a resume included, as all that follows."""
 
     control_steps: int
     elapsed: float
     """Seconds."""
 
     steps_per_second: float
-    """Control steps per second since the start or the resume, simulation and learning together."""
+    """Control steps per second, simulation and learning together."""
 
     years_per_hour: float
-    """Simulated years per hour since the start or the resume."""
+    """Simulated years per hour."""
 
     successes: float | None
     """Per episode, over the latest episodes; None if none has ended."""
@@ -150,7 +150,7 @@ def _loop(run: Run, run_dir: Path, interrupt: InterruptRequest, tell: Callable[[
 
     if not run.updates:
         save()  # a run that is killed at any moment can be resumed
-    speed, stop = 0.0, False
+    stop = False
     while run.share() < 1.0 and not stop:
         row = run.update()
         run.elapsed, stop = parallel.agree(elapsed_before + time.monotonic() - began, interrupt.requested)
@@ -165,6 +165,7 @@ def _loop(run: Run, run_dir: Path, interrupt: InterruptRequest, tell: Callable[[
             save()
     if saved_update != run.updates:
         save()
+    speed = run.control_steps / run.elapsed if run.elapsed else 0.0
     return TrainResult(
         actor=run.actor,
         updates=run.updates,

@@ -116,6 +116,12 @@ def test_a_curriculum_needs_worlds_with_a_difficulty(tmp_path):
     assert not (tmp_path / "none").exists()
 
 
+def test_a_run_that_is_over_tells_the_same_again(tmp_path):
+    first, again = (run(tmp_path, config(3), resume=resume) for resume in (False, True))
+    for name in ("updates", "control_steps", "elapsed", "steps_per_second", "years_per_hour"):
+        assert getattr(first, name) == getattr(again, name) > 0.0
+
+
 def test_training_reports_and_improves(tmp_path):
     output = io.StringIO()
     settings = config(40, ppo=PPOConfig(chunk=5, learning_rate=3e-3, critic_learning_rate=3e-3, gamma=0.95))
