@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -52,13 +53,17 @@ def test_a_stage_gets_its_share_its_own_overrides_and_those_given_but_what_belon
 def test_the_stages_of_every_recipe_fit_together(recipe: str):
     whole = job(f"recipe={recipe}")
     jobs = [load("train", TrainJob, stage_overrides(stage, whole, [])) for stage in whole.recipe.stages]
-    teacher, student, finished = jobs
-    assert [each.train.algorithm for each in jobs] == ["teacher", "distill", "ppo"]
-    assert (student.teacher, finished.init) == (f"{teacher.run}/policy", student.run)
+    teacher, student, *finishes = jobs
+    assert [each.train.algorithm for each in jobs] == ["teacher", "distill", *["ppo"] * len(finishes)]
+    assert student.teacher == f"{teacher.run}/policy"
     assert set(teacher.task.policy_observation) <= set(student.task.critic_observation)
-    for name in ("policy_observation", "critic_observation", "action", "reward", "goal"):
-        assert getattr(student.task, name) == getattr(finished.task, name)
-    assert student.train.network == finished.train.network
+    for before, after in pairwise(jobs[1:]):
+        assert after.init == before.run
+        for name in ("policy_observation", "critic_observation", "action", "goal"):
+            assert getattr(after.task, name) == getattr(before.task, name)
+        assert after.train.network == before.train.network
+    # what the student's critic has learnt is the value of what PPO begins with
+    assert (finishes[0].task.reward, finishes[0].train.ppo.gamma) == (student.task.reward, student.train.ppo.gamma)
     assert sum(each.train.steps for each in jobs) == 1000
 
 
