@@ -103,7 +103,7 @@ def test_a_chain_that_is_stopped_goes_on_where_it_was_and_leaves_the_better_poli
     assert (run / "teacher" / "result.json").read_bytes() == first
     summary = json.loads((run / "recipe.json").read_text())
     assert list(summary["stages"]) == ["teacher", "student", "finished"]
-    assert [each["control_steps"] for each in summary["stages"].values()] == [30080, 18560, 12160]
+    assert [each["control_steps"] for each in summary["stages"].values()] == [30080, 18560, 12800]
     best = max(summary["evaluated"], key=summary["evaluated"].get)
     shipped = artefact.load(run / "policy")
     assert shipped.contract["sha256"] == artefact.load(run / best / "policy").contract["sha256"]
@@ -133,6 +133,6 @@ def test_a_chain_on_two_ranks_outlives_one_of_them(tmp_path: Path):
     assert process.returncode == 0, "".join(seen)
     assert sum("of the budget" in line for line in seen) == 4  # the student's stage was begun twice
     summary = json.loads((run / "recipe.json").read_text())
-    assert [each["control_steps"] for each in summary["stages"].values()] == [30080, 18560, 12160]
+    assert [each["control_steps"] for each in summary["stages"].values()] == [30080, 18560, 12800]
     assert set(summary["evaluated"]) == {"student", "finished"}
     assert artefact.load(run / "policy")
