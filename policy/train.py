@@ -165,14 +165,14 @@ def _loop(run: Run, run_dir: Path, interrupt: InterruptRequest, tell: Callable[[
             save()
     if saved_update != run.updates:
         save()
-    speed = run.control_steps / run.elapsed if run.elapsed else 0.0
+    overall = run.control_steps / run.elapsed if run.elapsed else 0.0
     return TrainResult(
         actor=run.actor,
         updates=run.updates,
         control_steps=run.control_steps,
         elapsed=run.elapsed,
-        steps_per_second=speed,
-        years_per_hour=_years(speed * 3600.0, run.period),
+        steps_per_second=overall,
+        years_per_hour=_years(overall * 3600.0, run.period),
         successes=run.successes(),
         interrupted=run.share() < 1.0,
     )
