@@ -14,6 +14,10 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 
+EDGE = 2.0**-24
+"""Half of float32's distance from 1 to the next number below."""
+
+
 class Distribution(ABC):
     """Independent distributions of the actuators' actions, one product of them per entry of the batch."""
 
@@ -42,8 +46,13 @@ class Distribution(ABC):
         """The most probable actions, (..., actuators)."""
 
     @abstractmethod
+    def quantile(self, uniform: Tensor) -> Tensor:
+        """The actions below which the share ``uniform`` (..., actuators), in (0, 1), of each distribution lies."""
+
     def sample(self, generator: torch.Generator) -> Tensor:
         """Random actions, (..., actuators)."""
+        like = self.parameters[..., 0, :]
+        return self.quantile(torch.rand(like.shape, generator=generator, device=like.device, dtype=like.dtype))
 
 
 class MultiCategorical(Distribution):
@@ -80,13 +89,12 @@ class MultiCategorical(Distribution):
         """See ``Distribution``."""
         return self.parameters.argmax(dim=-2)
 
-    def sample(self, generator: torch.Generator) -> Tensor:
+    def quantile(self, uniform: Tensor) -> Tensor:
         """See ``Distribution``."""
         cumulative = self.parameters.exp().cumsum(dim=-2)
-        total = cumulative[..., -1:, :]
-        # 1 - rand lies in (0, 1]: the first bin to reach it has a probability above zero
-        uniform = 1.0 - torch.rand(total.shape, generator=generator, device=total.device)
-        return (cumulative < uniform * total).sum(dim=-2)
+        # the first bin to reach a share above zero has a probability above zero
+        share = uniform.unsqueeze(-2).clamp(min=torch.finfo(cumulative.dtype).tiny) * cumulative[..., -1:, :]
+        return (cumulative < share).sum(dim=-2)
 
 
 class Gaussian(Distribution):
@@ -138,11 +146,9 @@ class Gaussian(Distribution):
         """See ``Distribution``."""
         return self.mean
 
-    def sample(self, generator: torch.Generator) -> Tensor:
-        """See ``Distribution``."""
-        mean = self.mean
-        noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
-        return mean + self.sigma * noise
+    def quantile(self, uniform: Tensor) -> Tensor:
+        """See ``Distribution``; 0 and 1, which rounding can bring about, are taken for their nearest neighbours."""
+        return self.mean + self.sigma * torch.special.ndtri(uniform.clamp(EDGE, 1.0 - EDGE))
 
 
 def _wide(output: Tensor) -> Tensor:

@@ -51,17 +51,11 @@ class Learner(ABC):
             critic_only: leave the actor as it is.
         """
         config = self.config
-        advantage = generalized_advantage(
-            rollout.reward,
-            rollout.value,
-            rollout.last_value,
-            rollout.terminated,
-            rollout.truncated,
-            rollout.final_value,
-            config.gamma,
-            config.lam,
+        advantage = self._advantage(rollout, config.lam)
+        # what the actor needs is little noise, what the critic needs is little bias: each has a lambda of its own
+        returns = rollout.value + (
+            advantage if config.critic_lam == config.lam else self._advantage(rollout, config.critic_lam)
         )
-        returns = advantage + rollout.value
         unexplained = _variance(returns - rollout.value) / _variance(returns).clamp(min=1e-12)
         self.critic.normalizer.update(returns.unsqueeze(-1))
         target = self.critic.normalizer(returns.unsqueeze(-1)).squeeze(-1)
@@ -85,6 +79,18 @@ class Learner(ABC):
         means["explained_variance"] = 1.0 - unexplained.item()
         means["learning_rate"] = float(self.optimizer.param_groups[0]["lr"])
         return means
+
+    def _advantage(self, rollout: Rollout, lam: float) -> Tensor:
+        return generalized_advantage(
+            rollout.reward,
+            rollout.value,
+            rollout.last_value,
+            rollout.terminated,
+            rollout.truncated,
+            rollout.final_value,
+            self.config.gamma,
+            lam,
+        )
 
     def _parts(self, sequences: Sequences) -> list[Sequences]:
         """The sequences in order, in parts as large as a minibatch."""

@@ -15,7 +15,10 @@ class PPOConfig:
     """Discount per control step."""
 
     lam: float = 0.95
-    """Lambda of generalized advantage estimation."""
+    """Lambda of generalized advantage estimation, for the actor: below it, less noise and more of the critic's bias."""
+
+    critic_lam: float = 0.95
+    """Lambda of the returns that the critic learns, a regression that averages the noise by itself."""
 
     clip: float = 0.2
     """The probability ratio earns nothing beyond 1 ± clip."""
@@ -52,6 +55,10 @@ class PPOConfig:
     minibatches: int = 4
     """Parts of a pass, drawn anew for every pass."""
 
+    persistence: float = 0.0
+    """Correlation of the noise of an actuator's successive actions in the roll-out, 0 (independent) to below 1: every
+    action keeps its distribution, but deviations last long enough to move a hand whose actions are smoothed."""
+
     chunk: int = 10
     """Control steps of truncated backpropagation through time; the horizon is a multiple."""
 
@@ -62,9 +69,11 @@ class PPOConfig:
     """Compute the update, never the roll-out, in bfloat16 where the processor has it: more than twice as fast."""
 
     def __post_init__(self) -> None:
-        for name in ("gamma", "lam"):
+        for name in ("gamma", "lam", "critic_lam"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"ppo {name} is {getattr(self, name)}; allowed: 0 to 1")
+        if not 0.0 <= self.persistence < 1.0:
+            raise ValueError(f"ppo persistence is {self.persistence}; allowed: 0 to below 1")
         for name in ("clip", "learning_rate", "critic_learning_rate", "min_learning_rate", "max_grad_norm"):
             if getattr(self, name) <= 0.0:
                 raise ValueError(f"ppo {name} is {getattr(self, name)}; it must be positive")

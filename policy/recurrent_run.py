@@ -37,7 +37,10 @@ class RecurrentRun(Run):
         self.critic.to(device)
         self.generator = torch.Generator(device).manual_seed(parallel.seed(config.seed + 1))
         greedy = None if teacher is None else torch.arange(config.num_envs, device=device) % GREEDY_EVERY == 0
-        self.collector = Collector(env, observation, self.actor, self.critic, config.ppo.chunk, self.generator, greedy)
+        ppo = config.ppo
+        self.collector = Collector(
+            env, observation, self.actor, self.critic, ppo.chunk, self.generator, greedy, ppo.persistence
+        )
         self.learner: Learner
         self._teacher: dict[str, Any] | None = None
         """What tells the teacher from another."""

@@ -34,6 +34,7 @@ class Collector:
         chunk: int,
         generator: torch.Generator,
         greedy: Tensor | None = None,
+        persistence: float = 0.0,
     ) -> None:
         """Begins where an episode starts in every world.
 
@@ -45,6 +46,7 @@ class Collector:
             chunk: length of backpropagation [control steps].
             generator: of the actions; on the networks' device.
             greedy: worlds in which the most probable actions are taken instead, (n,) bool; PPO cannot learn from them.
+            persistence: correlation of the noise of successive actions, below 1.
         """
         self.env = env
         self.actor = actor
@@ -52,11 +54,14 @@ class Collector:
         self.chunk = chunk
         self.generator = generator
         self.greedy = greedy
+        self.persistence = persistence
         n = env.num_envs
         self.observation = observation
         self.starts = torch.ones(n, dtype=torch.bool, device=observation.policy.device)
         self.actor_state = actor.initial_state(n)
         self.critic_state = critic.initial_state(n)
+        self.noise = self._white_noise()
+        """Standard normal, (n, actuators): which quantiles of the actor's distributions were taken."""
 
     @torch.no_grad()
     def collect(self, horizon: int) -> Rollout:
@@ -89,7 +94,8 @@ class Collector:
         output, actor_state = self.actor.step(observation.policy, self.actor_state)
         value, critic_state = self.critic.step(observation.critic, self.critic_state)
         distribution = self.actor.distribution(output)
-        action = distribution.sample(self.generator)
+        self.noise = self.persistence * self.noise + (1.0 - self.persistence**2) ** 0.5 * self._white_noise()
+        action = distribution.quantile(torch.special.ndtr(self.noise))
         if self.greedy is not None:
             action = torch.where(self.greedy.unsqueeze(1), distribution.mode(), action)
         record(policy=observation.policy, critic=observation.critic, starts=self.starts, action=action, value=value)
@@ -104,6 +110,10 @@ class Collector:
         self.critic_state = critic_state * going_on
         self.observation, self.starts = step.observation, step.done
         return cut
+
+    def _white_noise(self) -> Tensor:
+        shape = self.env.num_envs, self.env.action_contract.size
+        return torch.randn(shape, generator=self.generator, device=self.generator.device)
 
     def _final_value(self, cuts: list["_Cut"]) -> Tensor:
         """Values of what was cut off, (T, n); one pass for all of them is much faster than one per step."""
@@ -123,6 +133,7 @@ class Collector:
             "starts": self.starts,
             "actor_state": self.actor_state,
             "critic_state": self.critic_state,
+            "noise": self.noise,
             "env": self.env.state_dict(),
         }
 
@@ -133,6 +144,7 @@ class Collector:
         self.starts = state["starts"].to(device)
         self.actor_state = state["actor_state"].to(device)
         self.critic_state = state["critic_state"].to(device)
+        self.noise = state["noise"].to(device)
         self.env.load_state_dict(state["env"])
 
 

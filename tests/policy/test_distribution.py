@@ -65,6 +65,30 @@ def test_samples_are_normally_distributed():
     assert not torch.allclose(samples[:, 0], samples[:, 1], atol=0.1)
 
 
+def test_the_quantile_of_bins_is_where_their_cumulative_probability_reaches_it():
+    ours, truth = categorical(LOGITS)
+    uniform = torch.rand(6, 20, generator=torch.Generator().manual_seed(2))
+    bins = ours.quantile(uniform)
+    reached = truth.probs.double().cumsum(dim=-1)
+    up_to = reached.gather(-1, bins.unsqueeze(-1)).squeeze(-1)
+    below = torch.cat((torch.zeros(6, 20, 1), reached), dim=-1).gather(-1, bins.unsqueeze(-1)).squeeze(-1)
+    assert (below - 1e-6 < uniform).all() and (uniform < up_to + 1e-6).all()
+
+
+def test_the_quantile_of_a_gaussian_is_its_inverse_cumulative_distribution():
+    ours, truth = gaussian(LOGITS[:, :2])
+    uniform = torch.rand(6, 20, generator=torch.Generator().manual_seed(2))
+    torch.testing.assert_close(ours.quantile(uniform), truth.icdf(uniform), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("edge", [0.0, 1.0])
+def test_a_share_that_is_rounded_to_the_edge_still_gives_a_possible_action(edge):
+    logits = torch.zeros(1, 4, 3)
+    logits[:, (0, 3)] = -float("inf")
+    assert MultiCategorical.from_output(logits).quantile(torch.full((1, 3), edge)).tolist() == [[1 + int(edge)] * 3]
+    assert gaussian(LOGITS[:, :2])[0].quantile(torch.full((6, 20), edge)).isfinite().all()
+
+
 def test_means_and_sigmas_keep_their_bounds():
     extreme = torch.tensor([[-1e4], [1e4]]).expand(2, 5).clone()
     ours = Gaussian.from_output(torch.stack((extreme, extreme.flip(0))), min_sigma=0.3)

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from policy.experience import Rollout
 from policy.network import Actor, Critic, NetworkConfig
 from policy.ppo import PPO, clipped_loss
 from policy.ppo_config import PPOConfig
@@ -40,6 +41,30 @@ def test_the_first_gradient_is_that_of_the_plain_policy_gradient(bf16):
     assert metrics["clip_fraction"] == 0.0
     assert metrics["entropy"] == pytest.approx(20 * math.log(11), rel=1e-2)
     assert metrics["actor_grad_norm"] > 0.0
+
+
+def test_the_critic_learns_its_own_returns_and_the_actor_keeps_its_advantages():
+    def update(critic_lam: float) -> tuple[PPO, Collector, Rollout]:
+        config = PPOConfig(epochs=1, minibatches=1, bf16=False, gamma=0.9, lam=0.3, critic_lam=critic_lam)
+        ppo, collector = learner(config)
+        rollout = collector.collect(20)
+        ppo.update(rollout)
+        return ppo, collector, rollout
+
+    ppo, _, rollout = update(critic_lam=1.0)
+    returns = torch.empty_like(rollout.reward)
+    ahead = rollout.last_value
+    for t in reversed(range(20)):
+        ahead = torch.where(rollout.truncated[t], rollout.final_value[t], ahead).masked_fill(rollout.terminated[t], 0.0)
+        returns[t] = ahead = rollout.reward[t] + 0.9 * ahead
+    # nothing but these returns has ever gone into the normalizer of the critic's targets
+    assert ppo.critic.normalizer.mean.item() == pytest.approx(returns.mean().item(), rel=1e-4)
+    assert ppo.critic.normalizer.var.item() == pytest.approx(returns.var(correction=0).item(), rel=1e-4)
+
+    other, _, _ = update(critic_lam=0.3)
+    for one, same in zip(ppo.actor.parameters(), other.actor.parameters(), strict=True):
+        assert torch.equal(one, same)
+    assert any(not torch.equal(a, b) for a, b in zip(ppo.critic.parameters(), other.critic.parameters(), strict=True))
 
 
 def test_bfloat16_learns_the_same():
@@ -124,3 +149,8 @@ def test_the_same_roll_out_teaches_the_same():
 def test_settings_are_checked(name, value):
     with pytest.raises(ValueError, match=rf"ppo {name} is {value}"):
         PPOConfig(**{name: value})
+
+
+def test_noise_that_never_changes_is_refused():
+    with pytest.raises(ValueError, match="persistence is 1.0; allowed: 0 to below 1"):
+        PPOConfig(persistence=1.0)

@@ -45,6 +45,27 @@ def test_greedy_worlds_get_the_most_probable_actions_and_the_others_drawn_ones()
         torch.testing.assert_close((drawn == k).float().mean((0, 1)), probable[k], atol=0.06, rtol=0)
 
 
+@pytest.mark.parametrize("persistence", [0.0, 0.8])
+@torch.no_grad()
+def test_noise_that_lasts_leaves_every_action_its_distribution(persistence):
+    collect = collector(ToyEnv(2_000))
+    collect.persistence = persistence
+    noise = []
+    for _ in range(5):
+        rollout = collect.collect(5)  # from one roll-out to the next it goes on
+        noise.append(collect.noise.flatten())
+        output = collect.actor.sequence(rollout.policy, rollout.actor_state[0], rollout.starts)
+        probable = collect.actor.distribution(output).parameters.exp().mean((0, 1))
+        for k in range(11):
+            torch.testing.assert_close((rollout.action == k).float().mean((0, 1)), probable[k], atol=0.04, rtol=0)
+    noise = torch.stack(noise)
+    torch.testing.assert_close(noise.var(dim=1), torch.ones(5), atol=0.03, rtol=0)
+    correlation = torch.corrcoef(noise)
+    for apart in range(1, 5):
+        expected = torch.full((5 - apart,), persistence ** (5 * apart))
+        torch.testing.assert_close(correlation.diagonal(apart), expected, atol=0.03, rtol=0)
+
+
 @torch.no_grad()
 def test_values_equal_those_of_one_world_at_a_time():
     env = RecordingEnv(6)
