@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-
 EDGE = 2.0**-24
 """Half of float32's distance from 1 to the next number below."""
 

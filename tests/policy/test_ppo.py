@@ -152,5 +152,5 @@ def test_settings_are_checked(name, value):
 
 
 def test_noise_that_never_changes_is_refused():
-    with pytest.raises(ValueError, match="persistence is 1.0; allowed: 0 to below 1"):
+    with pytest.raises(ValueError, match=r"persistence is 1\.0; allowed: 0 to below 1"):
         PPOConfig(persistence=1.0)
