@@ -56,8 +56,9 @@ class PPOConfig:
     """Parts of a pass, drawn anew for every pass."""
 
     persistence: float = 0.0
-    """Correlation of the noise of an actuator's successive actions in the roll-out, 0 (independent) to below 1: every
-    action keeps its distribution, but deviations last long enough to move a hand whose actions are smoothed."""
+    """Correlation of the noise of an actuator's successive actions in PPO's roll-outs, 0 (independent) to below 1: each
+    action keeps its distribution, but deviations last long enough to move a hand whose actions are smoothed
+    (Hollenstein, Martius & Piater 2024, "Colored noise in PPO")."""
 
     chunk: int = 10
     """Control steps of truncated backpropagation through time; the horizon is a multiple."""
