@@ -34,8 +34,9 @@ class TrainJob:
     """Go on from the newest checkpoint in the directory of the run."""
 
     init: str | None = None
-    """Directory of another run, whose networks this one begins with: the same network, observations and actions; task,
-    randomization and learning may differ."""
+    """Directory of another run, whose networks this one begins with; or a policy, its directory or the name of one that
+    ships, which brings no critic. It has the same network, observations and actions; task, randomization and learning
+    may differ."""
 
     teacher: str | None = None
     """Directory of the policy artefact, or the name of a shipped one, that ``algo=distill`` imitates."""
@@ -179,7 +180,7 @@ def run_training(job: TrainJob) -> TrainResult:
         env,
         directory,
         job.resume,
-        init=None if job.init is None else Path(job.init),
+        init=None if job.init is None else locate(job.init),
         teacher=None if job.teacher is None else locate(job.teacher),
     )
     if parallel.rank() > 0:

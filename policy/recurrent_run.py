@@ -1,6 +1,7 @@
 """A run of the recurrent policy: PPO, or distillation of a teacher."""
 
 import time
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -127,6 +128,23 @@ class RecurrentRun(Run):
         self.learner.optimizer.load_state_dict(other["optimizer"])
         for group, rate in zip(self.learner.optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
+
+    def begin_with_policy(self, policy: Artefact) -> None:
+        """See ``Run``; PPO has to teach the critic before it listens to it (``train.ppo.critic_warmup``)."""
+        if isinstance(self.learner, PPO) and not self.config.ppo.critic_warmup:
+            raise CheckpointError(
+                "a policy brings no critic, and a new one would mislead it: train.ppo.critic_warmup is 0; "
+                "it must be positive, about 30"
+            )
+        present = self.settings()
+        for name, made_with, here in (
+            ("observation", list(policy.policy_contract.names), present["observation"]["policy"]),
+            ("action", policy.action_contract.describe(), present["action"]),
+            ("network", policy.contract["network"], asdict(self.config.network)),
+        ):
+            if made_with != here:
+                raise CheckpointError(f"the policy to begin with has the {name} {made_with}, this run {here}")
+        self.actor.load_state_dict(policy.actor.state_dict())
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on exactly from a checkpoint.

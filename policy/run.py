@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from policy import parallel
+from policy.artefact import Artefact
 from policy.checkpoint import CheckpointError
 from policy.curriculum import CurriculumConfig
 from policy.network import Actor
@@ -57,6 +58,14 @@ class Run(ABC):
 
         Raises:
             CheckpointError: if it has another network, or other observations or actions.
+        """
+
+    @abstractmethod
+    def begin_with_policy(self, policy: Artefact) -> None:
+        """Takes over a policy alone; its critic, of which an artefact knows nothing, begins anew.
+
+        Raises:
+            CheckpointError: if it has another network, or other observations or actions, or a critic cannot be missed.
         """
 
     @property

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from policy import parallel
+from policy.artefact import Artefact
 from policy.checkpoint import CheckpointError
 from policy.episodes import EpisodeStatistics
 from policy.exploration import Exploration
@@ -204,6 +205,10 @@ class TeacherRun(Run):
             # its state holds the other run's learning rate beside the moments of the gradients
             for group in optimizer.param_groups:
                 group["lr"] = self.config.teacher.learning_rate
+
+    def begin_with_policy(self, policy: Artefact) -> None:
+        """See ``Run``."""
+        raise CheckpointError("a teacher's policy brings no critics; it goes on from a run: init=RUN")
 
 
 def _checked(config: TrainConfig, env: VectorEnv) -> TaskConfig:

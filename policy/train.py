@@ -68,13 +68,13 @@ def train(
         run_dir: directory of the run.
         resume: go on from the newest checkpoint in ``run_dir`` that is whole.
         console: where the progress is shown.
-        init: directory of another run, whose networks and optimizer a new run begins with; of that run's settings those
-            of the networks, observations and actions must be the same.
+        init: directory of another run, whose networks and optimizer a new run begins with, or of a policy artefact,
+            which has no critic; its settings of the network, observations and actions must be the same.
         teacher: directory of the policy artefact that distillation imitates.
 
     Raises:
         ValueError: if ``env`` or ``teacher`` does not fit ``config``.
-        ArtefactError: if ``teacher`` cannot be loaded.
+        ArtefactError: if ``init`` or ``teacher`` is a policy that cannot be loaded.
         CheckpointError: if there is a checkpoint and no ``resume``, or ``resume`` and none that fits.
         FloatingPointError: if the simulation returns a value that is not finite.
     """
@@ -88,7 +88,10 @@ def train(
     if saved is not None:
         run.load_state_dict(saved)
     elif init is not None:
-        run.begin_with(_newest(init / "checkpoints"))
+        if (init / artefact.CONTRACT).is_file():
+            run.begin_with_policy(artefact.load(init))
+        else:
+            run.begin_with(_newest(init / "checkpoints"))
     if parallel.rank() > 0:
         with InterruptRequest(quiet=True) as interrupt:
             return _loop(run, run_dir, interrupt, lambda row, seconds_left: None)

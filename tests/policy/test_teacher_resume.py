@@ -7,11 +7,11 @@ import pytest
 import torch
 from rich.console import Console
 
-from policy import checkpoint
+from policy import artefact, checkpoint
 from policy.checkpoint import CheckpointError
 from policy.teacher import TeacherRun
 from policy.train import train
-from tests.policy.teaching import HORIZON, WORLDS, config, run
+from tests.policy.teaching import HORIZON, NETWORK, WORLDS, config, run
 from tests.policy.test_train import assert_same_run, flatten, newest
 from tests.policy.turning import TurningEnv
 
@@ -77,3 +77,11 @@ def test_a_teacher_begins_with_no_policy_of_another_kind(tmp_path: Path):
     train(ppo, TurningEnv(WORLDS), tmp_path / "ppo", console=Console(file=io.StringIO()))
     with pytest.raises(CheckpointError, match="none of a teacher"):
         run(tmp_path / "new", config(1), init=tmp_path / "ppo")
+
+
+def test_a_teacher_does_not_begin_without_critics(tmp_path: Path):
+    env = TurningEnv(WORLDS)
+    actor = TeacherRun(config(1), env, tmp_path / "replay").actor
+    artefact.save(tmp_path / "policy", actor, env.policy_contract, env.action_contract, NETWORK, {})
+    with pytest.raises(CheckpointError, match="brings no critics"):
+        run(tmp_path / "new", config(1), init=tmp_path / "policy")

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 import torch
 from rich.console import Console
+from safetensors.torch import load_file
 
-from policy import checkpoint
+from policy import artefact, checkpoint
 from policy.checkpoint import CheckpointError
 from policy.curriculum import CurriculumConfig
 from policy.network import NetworkConfig
@@ -22,7 +23,7 @@ from policy.ppo_config import PPOConfig
 from policy.progress import read_progress
 from policy.train import TrainConfig, TrainResult, train
 from sim.vector_env import Difficulty, Step
-from tests.policy.toy import ToyEnv
+from tests.policy.toy import POLICY, ToyEnv
 
 ROOT = Path(__file__).parents[2]
 PER_UPDATE = 16 * 10
@@ -178,6 +179,37 @@ def test_a_run_begins_with_nothing_that_does_not_fit(tmp_path):
     run(tmp_path / "other", config(1))
     with pytest.raises(CheckpointError, match=r"config\.network\.lstm = 8, this run has 12"):
         begin(tmp_path / "new", config(1, network=NetworkConfig(hidden=16, lstm=12)), tmp_path / "other")
+    assert not (tmp_path / "new").exists()
+
+
+def save_policy(directory: Path, of: TrainResult, settings: TrainConfig) -> Path:
+    artefact.save(directory, of.actor, POLICY, ToyEnv.action_contract, settings.network, {})
+    return directory
+
+
+def test_a_run_begins_with_a_policy_and_teaches_its_own_critic_first(tmp_path):
+    policy = save_policy(tmp_path / "policy", run(tmp_path / "other", config(4)), config(4))
+    for updates, moved in ((3, False), (4, True)):  # the first roll-out only shows what observations look like
+        settings = config(updates, ppo=PPOConfig(chunk=5, epochs=2, minibatches=2, critic_warmup=2))
+        begin(tmp_path / str(updates), settings, policy)
+        learnt = newest(tmp_path / str(updates))
+        weights = load_file(policy / artefact.WEIGHTS)
+        assert torch.equal(learnt["actor"]["head.weight"], weights["head.weight"]) != moved
+        assert learnt["optimizer"]["state"], "the critic has learnt"
+        seen = learnt["actor"]["trunk.normalizer.count"] - weights["trunk.normalizer.count"]
+        assert seen.item() == updates * PER_UPDATE
+
+
+def test_a_policy_that_does_not_fit_is_refused(tmp_path):
+    policy = save_policy(tmp_path / "policy", run(tmp_path / "other", config(1)), config(1))
+    with pytest.raises(CheckpointError, match=r"a policy brings no critic.* train\.ppo\.critic_warmup is 0"):
+        begin(tmp_path / "new", config(1), policy)
+    ppo = PPOConfig(chunk=5, epochs=2, minibatches=2, critic_warmup=2)
+    with pytest.raises(CheckpointError, match=r"has the network .*'lstm': 8.*this run .*'lstm': 12"):
+        begin(tmp_path / "new", config(1, ppo=ppo, network=NetworkConfig(hidden=16, lstm=12)), policy)
+    (policy / artefact.WEIGHTS).write_bytes(b"cut short")
+    with pytest.raises(artefact.ArtefactError):
+        begin(tmp_path / "new", config(1, ppo=ppo), policy)
     assert not (tmp_path / "new").exists()
 
 
