@@ -18,7 +18,9 @@ class Learner:
         self.horizon = config.horizon
         self.actor = Actor(env.policy_contract.sizes, action.size, action.bins, config.network, generator)
         self.critic = Critic(env.critic_contract.sizes, config.network, generator)
-        self.collector = Collector(env, env.reset(), self.actor, self.critic, config.ppo.chunk, generator)
+        self.collector = Collector(
+            env, env.reset(), self.actor, self.critic, config.ppo.chunk, generator, persistence=config.ppo.persistence
+        )
         self.ppo = PPO(self.actor, self.critic, config.ppo, generator)
 
     @property

@@ -180,7 +180,7 @@ def run_training(job: TrainJob) -> TrainResult:
         env,
         directory,
         job.resume,
-        init=None if job.init is None else locate(job.init),
+        init=None if job.init is None or job.resume else locate(job.init),
         teacher=None if job.teacher is None else locate(job.teacher),
     )
     if parallel.rank() > 0:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 EDGE = 2.0**-24
-"""Half of float32's distance from 1 to the next number below."""
+"""Float32's distance from 1 to the next number below."""
 
 
 class Distribution(ABC):
@@ -146,7 +146,7 @@ class Gaussian(Distribution):
         return self.mean
 
     def quantile(self, uniform: Tensor) -> Tensor:
-        """See ``Distribution``; 0 and 1, which rounding can bring about, are taken for their nearest neighbours."""
+        """See ``Distribution``; shares that rounding has brought to 0 or 1 give a finite action, five sigma away."""
         return self.mean + self.sigma * torch.special.ndtri(uniform.clamp(EDGE, 1.0 - EDGE))
 
 

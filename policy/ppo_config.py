@@ -56,9 +56,10 @@ class PPOConfig:
     """Parts of a pass, drawn anew for every pass."""
 
     persistence: float = 0.0
-    """Correlation of the noise of an actuator's successive actions in PPO's roll-outs, 0 (independent) to below 1: each
-    action keeps its distribution, but deviations last long enough to move a hand whose actions are smoothed
-    (Hollenstein, Martius & Piater 2024, "Colored noise in PPO")."""
+    """Correlation of the noise of an actuator's successive actions in the roll-out, 0 (independent) to below 1
+    (Hollenstein, Martius & Piater 2024, "Colored Noise in PPO"). By itself each action keeps its distribution, but
+    deviations last long enough to move the block. Observations tell something of earlier noise, so that ratios of
+    probabilities are approximate."""
 
     chunk: int = 10
     """Control steps of truncated backpropagation through time; the horizon is a multiple."""

@@ -65,7 +65,8 @@ class Run(ABC):
         """Takes over a policy alone; its critic, of which an artefact knows nothing, begins anew.
 
         Raises:
-            CheckpointError: if it has another network, or other observations or actions, or a critic cannot be missed.
+            CheckpointError: if it has another network, or other observations or actions, or if nothing can be learnt
+                without its critic.
         """
 
     @property

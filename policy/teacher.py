@@ -208,7 +208,7 @@ class TeacherRun(Run):
 
     def begin_with_policy(self, policy: Artefact) -> None:
         """See ``Run``."""
-        raise CheckpointError("a teacher's policy brings no critics; it goes on from a run: init=RUN")
+        raise CheckpointError("a policy brings no critics, and a teacher needs them; it goes on from a run: init=RUN")
 
 
 def _checked(config: TrainConfig, env: VectorEnv) -> TaskConfig:
