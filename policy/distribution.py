@@ -92,7 +92,7 @@ class MultiCategorical(Distribution):
         """See ``Distribution``."""
         cumulative = self.parameters.exp().cumsum(dim=-2)
         # the first bin to reach a share above zero has a probability above zero
-        share = uniform.unsqueeze(-2).clamp(min=torch.finfo(cumulative.dtype).tiny) * cumulative[..., -1:, :]
+        share = uniform.unsqueeze(-2).clamp(min=EDGE) * cumulative[..., -1:, :]
         return (cumulative < share).sum(dim=-2)
 
 

@@ -12,7 +12,7 @@ from policy.checkpoint import CheckpointError
 from policy.distill import GREEDY_EVERY, Distiller, TeacherPolicy
 from policy.episodes import EpisodeStatistics
 from policy.learner import Learner
-from policy.network import Actor, Critic
+from policy.network import Actor, Critic, NetworkConfig
 from policy.ppo import PPO
 from policy.progress import Row
 from policy.rollout import Collector
@@ -137,13 +137,10 @@ class RecurrentRun(Run):
                 "it must be positive, about 30"
             )
         present = self.settings()
-        for name, made_with, here in (
-            ("observation", list(policy.policy_contract.names), present["observation"]["policy"]),
-            ("action", policy.action_contract.describe(), present["action"]),
-            ("network", policy.contract["network"], asdict(self.config.network)),
-        ):
-            if made_with != here:
-                raise CheckpointError(f"the policy to begin with has the {name} {made_with}, this run {here}")
+        require_same("observation.policy", list(policy.policy_contract.names), present["observation"]["policy"])
+        require_same("action", policy.action_contract.describe(), present["action"])
+        network = NetworkConfig(**policy.contract["network"])  # an older artefact may lack what has a default
+        require_same("config.network", asdict(network), present["config"]["network"])
         self.actor.load_state_dict(policy.actor.state_dict())
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -156,7 +156,7 @@ def adjust(env: VectorEnv, curriculum: CurriculumConfig, control_steps: int) -> 
 
 
 def require_same(name: str, saved: object, present: object) -> None:
-    """Refuses a checkpoint made under other settings, naming the first that differs."""
+    """Refuses a checkpoint or a policy made under other settings, naming the first that differs."""
     if isinstance(saved, dict) and isinstance(present, dict):
         for key in sorted(saved.keys() | present.keys()):
             if name == "config" and key in RESUMABLE:
@@ -170,5 +170,5 @@ def require_same(name: str, saved: object, present: object) -> None:
             require_same(f"{name}.{key}", saved[key], present[key])
     elif saved != present:
         raise CheckpointError(
-            f"the checkpoint was made with {name} = {saved}, this run has {present}; resume with the same settings"
+            f"what was saved was made with {name} = {saved}, this run has {present}; these settings must be the same"
         )

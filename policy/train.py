@@ -91,7 +91,7 @@ def train(
         if (init / artefact.CONTRACT).is_file():
             run.begin_with_policy(artefact.load(init))
         else:
-            run.begin_with(_newest(init / "checkpoints"))
+            run.begin_with(_newest(init))
     if parallel.rank() > 0:
         with InterruptRequest(quiet=True) as interrupt:
             return _loop(run, run_dir, interrupt, lambda row, seconds_left: None)
@@ -132,10 +132,10 @@ def _saved(directory: Path, resume: bool) -> dict[str, Any] | None:
     return checkpoint.load_newest(directory) if resume else None
 
 
-def _newest(directory: Path) -> dict[str, Any]:
-    paths = checkpoint.find(directory)
+def _newest(run_dir: Path) -> dict[str, Any]:
+    paths = checkpoint.find(run_dir / "checkpoints")
     if not paths:
-        raise CheckpointError(f"nothing to begin with: no checkpoint in {directory}")
+        raise CheckpointError(f"nothing to begin with: {run_dir} has no checkpoints/ of a run, and is no policy")
     return checkpoint.load(paths[-1])
 
 

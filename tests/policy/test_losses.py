@@ -23,6 +23,8 @@ CONFIG = PPOConfig(
     learning_rate=5e-3,
     critic_learning_rate=5e-3,
     clip=0.05,
+    lam=0.8,
+    critic_lam=0.95,
     entropy=0.3,
     max_grad_norm=1e9,
 )
@@ -74,17 +76,12 @@ def choices(actor: Actor, rollout: Rollout) -> torch.Tensor:
 @torch.no_grad()
 def naive(before: Actor, actor: Actor, critic: Critic, rollout: Rollout) -> dict[str, float]:
     """Schulman et al. 2017, equations 7 and 9, with normalized advantages and value targets."""
-    advantage = naive_advantage(
-        rollout.reward,
-        rollout.value,
-        rollout.last_value,
-        rollout.terminated,
-        rollout.truncated,
-        rollout.final_value,
-        CONFIG.gamma,
-        CONFIG.lam,
-    ).double()
-    returns = advantage + rollout.value
+    ends = (rollout.terminated, rollout.truncated, rollout.final_value)
+    advantage, ahead = (
+        naive_advantage(rollout.reward, rollout.value, rollout.last_value, *ends, CONFIG.gamma, lam).double()
+        for lam in (CONFIG.lam, CONFIG.critic_lam)
+    )
+    returns = ahead + rollout.value
     target = (returns - returns.mean()) / returns.std(correction=0)
     advantage = (advantage - advantage.mean()) / advantage.std(correction=0)
     value = outputs(critic, rollout.critic, rollout.critic_state, rollout.starts)

@@ -36,7 +36,7 @@ def config(updates: int, **changes) -> TrainConfig:
         horizon=10,
         threads=1,
         network=NetworkConfig(hidden=16, lstm=8),
-        ppo=PPOConfig(chunk=5, epochs=2, minibatches=2, target_kl=0.01),
+        ppo=PPOConfig(chunk=5, epochs=2, minibatches=2, target_kl=0.01, persistence=0.6),
     )
     return replace(base, steps=updates * PER_UPDATE, **changes)
 
@@ -182,6 +182,21 @@ def test_a_run_begins_with_nothing_that_does_not_fit(tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+def test_the_noise_of_a_run_lasts_as_its_configuration_says(tmp_path):
+    def correlation(persistence: float) -> float:
+        """Of the noise of two checkpoints that lie one control step apart."""
+        ppo = PPOConfig(chunk=1, epochs=1, minibatches=1, persistence=persistence)
+        settings = replace(config(1, num_envs=400, ppo=ppo, checkpoint_minutes=0.0), horizon=1, steps=2 * 400)
+        directory = tmp_path / str(persistence)
+        train(settings, ToyEnv(400, 1), directory, console=Console(file=io.StringIO()))
+        saved = [checkpoint.load(path) for path in checkpoint.find(directory / "checkpoints")[-2:]]
+        noise = torch.stack([each["ranks"][0]["collector"]["noise"].flatten() for each in saved])
+        return torch.corrcoef(noise)[0, 1].item()
+
+    assert correlation(0.0) == pytest.approx(0.0, abs=0.05)
+    assert correlation(0.8) == pytest.approx(0.8, abs=0.05)
+
+
 def save_policy(directory: Path, of: TrainResult, settings: TrainConfig) -> Path:
     artefact.save(directory, of.actor, POLICY, ToyEnv.action_contract, settings.network, {})
     return directory
@@ -205,7 +220,7 @@ def test_a_policy_that_does_not_fit_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match=r"a policy brings no critic.* train\.ppo\.critic_warmup is 0"):
         begin(tmp_path / "new", config(1), policy)
     ppo = PPOConfig(chunk=5, epochs=2, minibatches=2, critic_warmup=2)
-    with pytest.raises(CheckpointError, match=r"has the network .*'lstm': 8.*this run .*'lstm': 12"):
+    with pytest.raises(CheckpointError, match=r"config\.network\.lstm = 8, this run has 12"):
         begin(tmp_path / "new", config(1, ppo=ppo, network=NetworkConfig(hidden=16, lstm=12)), policy)
     (policy / artefact.WEIGHTS).write_bytes(b"cut short")
     with pytest.raises(artefact.ArtefactError):
