@@ -128,5 +128,5 @@ class ActionPath:
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Goes on exactly from where ``state_dict`` was taken."""
-        self.smoothed = state["smoothed"].clone()
-        self.target = state["target"].clone()
+        self.smoothed = state["smoothed"].to(self.lower, copy=True)
+        self.target = state["target"].to(self.lower, copy=True)

@@ -174,6 +174,7 @@ class Resetter:
             pending = ids[failed]
         if len(pending):
             if not self.pool.full:
+                self.physics.check()  # for want of room for contacts nothing settles, either
                 raise Unsettled(pending, f"{self.pool.added} of {self.pool.capacity} states (reset.cache) have settled")
             self._place(pending, self.pool.draw(self.physics.joint_range(pending), self.generator))
         return self.physics.measure(ids)

@@ -146,6 +146,9 @@ def test_worlds_that_run_out_of_room_stop_the_run(recorded):
         for _ in range(40):
             env.step(2.0 * torch.rand(16, 20, generator=generator) - 1.0)
             env.metrics()
+    none = ReorientEnv(TaskConfig(reset=POOL), RandomizationConfig(), 16, 0, sim=replace(WARP, contacts=1))
+    with pytest.raises(CapacityExceeded, match=r"sim\.contacts above 1"):
+        none.reset()  # no block can settle, and that is why
     with pytest.raises(ValueError, match=f"sim constraints is {least - 1}"):
         make_physics(model, 1, 1, replace(WARP, constraints=least - 1))
     Capacity(8, 8).require(0)
