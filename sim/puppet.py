@@ -26,9 +26,11 @@ class Moment:
 
     @classmethod
     def of(cls, measurement: Mapping[str, Tensor], goal_quat: Tensor, world: int) -> "Moment":
-        """What can be seen of one of n worlds that measure so and have these goals, (n, 4); a copy."""
-        seen = {name: measurement[name][world].clone() for name in ("joint_pos", "object_pos", "object_quat")}
-        return cls(**seen, goal_quat=goal_quat[world].clone())
+        """What can be seen of one of n worlds that measure so and have these goals, (n, 4); a copy, on the CPU."""
+        seen = {
+            name: measurement[name][world].to("cpu", copy=True) for name in ("joint_pos", "object_pos", "object_quat")
+        }
+        return cls(**seen, goal_quat=goal_quat[world].to("cpu", copy=True))
 
 
 def base_pose(model: mujoco.MjModel) -> Pose:

@@ -97,9 +97,11 @@ def test_a_chain_leads_to_a_policy_that_is_evaluated(tmp_path: Path, monkeypatch
             job(tmp_path / "finished", "algo=finish", f"init={tmp_path}/student", "train.ppo.critic_warmup=0", *mixed)
         )
         policy = f"policy={tmp_path}/finished/policy"
-        short = ["trials=4", "goal.time_limit=0.8", "reset.cache=8", "sample=true"]
-        evaluation, _ = run_evaluation(load("eval", EvalJob, [*WARP, policy, *short]))
+        short = ["trials=4", "goal.time_limit=0.8", "reset.cache=8", "sample=true", f"video={tmp_path}/trial.mp4"]
+        evaluation, clip = run_evaluation(load("eval", EvalJob, [*WARP, policy, *short]))
         assert len(evaluation.successes) == 4
+        assert clip is not None
+        assert clip.moments[0].joint_pos.numpy().shape == (24,)  # what draws it is on the CPU
 
 
 def test_worlds_are_the_same_elsewhere_and_a_step_hardly_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
