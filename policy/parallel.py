@@ -173,8 +173,17 @@ def gather(part: Any) -> list[Any]:
     if size() == 1:
         return [part]
     parts: list[Any] | None = [None] * size() if rank() == 0 else None
-    dist.gather_object(part, parts)
+    dist.gather_object(to_cpu(part), parts)
     return parts or []
+
+
+def to_cpu(content: Any) -> Any:
+    """Nested mappings, sequences and plain values, with all tensors on the CPU: rank 0 need not have their device."""
+    if isinstance(content, Tensor):
+        return content.cpu()
+    if isinstance(content, Mapping):
+        return {key: to_cpu(value) for key, value in content.items()}
+    return type(content)(map(to_cpu, content)) if isinstance(content, list | tuple) else content
 
 
 @contextmanager

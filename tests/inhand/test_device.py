@@ -14,6 +14,7 @@ import torch
 from inhand.config import load
 from inhand.evaluate import EvalJob, run_evaluation
 from inhand.train import TrainJob, run_training
+from policy import parallel
 from policy.checkpoint import find
 from policy.checkpoint import load as load_checkpoint
 from sim.env import ReorientEnv
@@ -67,6 +68,14 @@ def test_what_a_gpu_refuses_is_refused(monkeypatch: pytest.MonkeyPatch):
         assert there.tolist() == [[3.0, 4.0, 5.0]] * 2
         assert len(there[there > 3.5]) == 4
         assert waits == {"aten._to_copy.default": 2, "aten.index.Tensor": 1}
+        # and what a rank gives to another leaves its device
+        part = parallel.to_cpu({"a": [there, 1], "b": ("x", {2: there})})
+        assert [type(part["a"][0]), part["a"][1], part["b"][0], type(part["b"][1][2])] == [
+            torch.Tensor,
+            1,
+            "x",
+            torch.Tensor,
+        ]
 
 
 @pytest.mark.parametrize(
