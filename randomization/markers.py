@@ -20,6 +20,7 @@ class Markers(Memory):
         self.fingertip = [draw for fields, draw in chosen if "fingertip_pos" in fields]
         self.base = [draw for fields, draw in chosen if "base" in fields]
         device = source.generator.device
+        self.model = torch.tensor(BASE_MARKER_POS, device=device)
         self.offset = self.remember("offset", torch.zeros(n, 5, 3, device=device))
         self.base_pos = self.remember("base_pos", torch.zeros(n, 3, device=device))
         self.base_quat = self.remember("base_quat", rotation.identity(n, device))
@@ -29,10 +30,9 @@ class Markers(Memory):
         if self.fingertip:
             self.offset[ids] = torch.stack([draw(ids, 5, 3) for draw in self.fingertip]).sum(dim=0)
         if self.base:
-            model = torch.tensor(BASE_MARKER_POS, device=self.base_pos.device)
-            displaced = model + torch.stack([draw(ids, *model.shape) for draw in self.base]).sum(dim=0)
+            displaced = self.model + torch.stack([draw(ids, *self.model.shape) for draw in self.base]).sum(dim=0)
             # the frame a motion-capture system would find, which believes the markers to be where the model has them
-            found, _ = fit_points(model, displaced)
+            found, _ = fit_points(self.model, displaced)
             self.base_pos[ids], self.base_quat[ids] = found.pos, found.quat
 
     def apply(self, seen: dict[str, Tensor]) -> None:

@@ -68,7 +68,7 @@ def sample_goals(law: str, n: int, generator: torch.Generator) -> Tensor:
     if law == "so3":
         return rotation.random_uniform(n, generator)
     device = generator.device
-    up = torch.tensor(UP_BASE, device=device).expand(n, 3)
+    up = _up(device, torch.float32).expand(n, 3)
     faces = _face_up_quats(device)
     face = faces[torch.randint(len(faces), (n,), generator=generator, device=device)]
     if law == "parallel":
@@ -83,7 +83,7 @@ def nearest_goal(law: str, object_quat: Tensor) -> Tensor:
     if law == "so3":
         return object_quat
     device, dtype = object_quat.device, object_quat.dtype
-    up = torch.tensor(UP_BASE, device=device, dtype=dtype)
+    up = _up(device, dtype)
     upright = rotation.multiply(object_quat.unsqueeze(1), rotation.conjugate(_face_up_quats(device).to(dtype)))
     # of each rotation that remains, only the part about the vertical can be had: the twist of its swing and twist
     along = (upright[..., 1:] * up).sum(-1)
@@ -109,8 +109,12 @@ def first_unreached(drawn: Tensor, object_quat: Tensor, threshold: float) -> tup
 
 def dropped(object_pos: Tensor) -> Tensor:
     """Whether the block, at (n, 3) in the base frame [m], has fallen off the hand, (n,) bool."""
-    up = torch.tensor(UP_BASE).to(object_pos)
-    return object_pos @ up < -DROP_DEPTH
+    return object_pos @ _up(object_pos.device, object_pos.dtype) < -DROP_DEPTH
+
+
+@cache
+def _up(device: torch.device, dtype: torch.dtype) -> Tensor:
+    return torch.tensor(UP_BASE, device=device, dtype=dtype)
 
 
 @cache

@@ -103,7 +103,7 @@ BASE_MARKER_POS = (
 
 
 @cache
-def coupling_matrix() -> Tensor:
+def coupling_matrix(device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Tensor:
     """The 20 × 24 matrix C with ``actuator_pos = C @ joint_pos``: the sum of both joints for each coupled pair."""
     matrix = torch.zeros(NUM_ACTUATORS, NUM_JOINTS)
     for row, name in enumerate(ACTUATOR_NAMES):
@@ -111,12 +111,12 @@ def coupling_matrix() -> Tensor:
         driven = [joint] if joint in JOINT_NAMES else [joint[:-1] + "1", joint[:-1] + "2"]
         for driven_name in driven:
             matrix[row, JOINT_NAMES.index(driven_name)] = 1.0
-    return matrix
+    return matrix.to(device, dtype)
 
 
 def actuator_pos(joint_pos: Tensor) -> Tensor:
     """Actuator positions [rad], (..., 20), of joint positions [rad], (..., 24)."""
-    return joint_pos @ coupling_matrix().to(joint_pos).T
+    return joint_pos @ coupling_matrix(joint_pos.device, joint_pos.dtype).T
 
 
 def actuator_range() -> tuple[Tensor, Tensor]:

@@ -82,7 +82,7 @@ class _Autocast(torch.autocast):
 
 
 waits: Counter[str] = Counter()
-"""How often the host waited for the device, by operation."""
+"""How often the host waited for the device, by operation; for copies in both directions, too."""
 
 
 @contextmanager
@@ -114,9 +114,9 @@ def _dispatch(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         away = reads if kwargs.get("device") is None else kwargs["device"] == DEVICE
     if reads and func not in COPIES:
         _require_elsewhere(func, args, tensors)
-    if reads and (
-        _asks_how_many(func, args) or (not away and func in COPIES) or func is aten._local_scalar_dense.default
-    ):
+    asks = reads and (_asks_how_many(func, args) or func is aten._local_scalar_dense.default)
+    source = args[func is aten.copy_.default] if func in COPIES else None
+    if asks or (source is not None and isinstance(source, Elsewhere) != away):
         waits[str(func)] += 1
     if kwargs.get("device") == DEVICE:
         kwargs = kwargs | {"device": torch.device("cpu")}

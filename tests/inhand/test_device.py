@@ -61,21 +61,21 @@ def test_what_a_gpu_refuses_is_refused(monkeypatch: pytest.MonkeyPatch):
             torch.rand(2, generator=torch.Generator(DEVICE))
         with pytest.raises(RuntimeError):
             there.numpy()
-        assert not waits
+        waits.clear()
         # what it does not refuse
         assert ((there + torch.tensor(1.0))[torch.tensor([1])].cpu() == torch.tensor([[4.0, 5.0, 6.0]])).all()
         there[0] = here[1]
         assert there.tolist() == [[3.0, 4.0, 5.0]] * 2
         assert len(there[there > 3.5]) == 4
-        assert waits == {"aten._to_copy.default": 2, "aten.index.Tensor": 1}
-        # and what a rank gives to another leaves its device
+        assert waits == {"aten._to_copy.default": 2, "aten.copy_.default": 1, "aten.index.Tensor": 1}
+
+
+def test_what_a_rank_gives_to_another_leaves_its_device(monkeypatch: pytest.MonkeyPatch):
+    with elsewhere(monkeypatch):
+        there = torch.ones(2, device=DEVICE)
         part = parallel.to_cpu({"a": [there, 1], "b": ("x", {2: there})})
-        assert [type(part["a"][0]), part["a"][1], part["b"][0], type(part["b"][1][2])] == [
-            torch.Tensor,
-            1,
-            "x",
-            torch.Tensor,
-        ]
+        assert [type(each) for each in (part["a"][0], part["b"][1][2])] == [torch.Tensor] * 2
+        assert (part["a"][1], part["b"][0]) == (1, "x")
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,8 @@ def test_worlds_are_the_same_elsewhere_and_a_step_hardly_waits(tmp_path: Path, m
         waits.clear()
         step = there.step(torch.zeros(8, 20, device=DEVICE))
         assert not (step.terminated | step.truncated).any()
-        assert sum(waits.values()) <= 8, waits
+        assert sum(waits.values()) <= 5, waits
+        assert not [name for name in waits if "copy" in name], waits
         np.testing.assert_array_equal(step.observation.critic.cpu().numpy(), expected.critic.numpy())
         np.testing.assert_array_equal(step.observation.policy.cpu().numpy(), expected.policy.numpy())
         np.testing.assert_array_equal(there.physics.qpos.cpu().numpy(), here.physics.qpos.numpy())
