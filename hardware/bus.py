@@ -167,6 +167,7 @@ class Subscriber:
 
         Raises:
             ValueError: if a stream is unknown.
+            OSError: if an address is none to connect to.
         """
         self._from_start = from_start
         self._socket = zmq.Context.instance().socket(zmq.SUB)
@@ -178,7 +179,11 @@ class Subscriber:
                 raise ValueError(f"unknown stream {stream!r}; known: {', '.join(STREAMS)}")
             self._socket.subscribe(stream)
         for address in dict.fromkeys(addresses):
-            self._socket.connect(address)
+            try:
+                self._socket.connect(address)
+            except zmq.ZMQError as error:
+                self._socket.close()
+                raise OSError(error.errno, f"cannot connect to {address}: {error}") from error
         self._newest: dict[str, Received] = {}
         self._next_seq: dict[tuple[str, str], int] = {}
         self.received = dict.fromkeys(streams, 0)

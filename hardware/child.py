@@ -49,7 +49,7 @@ class Child:
         while READY.encode() not in heard:
             heard += self.process.stdout.read() or b""
             if self.process.poll() is not None:
-                raise ProcessFailed(f"{self.name} ended with status {self.process.returncode}: {self.last_words()}")
+                raise ProcessFailed(self.epitaph())
             if time.monotonic() > deadline:
                 raise ProcessFailed(f"{self.name} is not ready after {timeout} s: {self.last_words()}")
             time.sleep(0.01)
@@ -63,6 +63,10 @@ class Child:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+    def epitaph(self) -> str:
+        """How it ended, for a message."""
+        return f"{self.name} ended with status {self.process.returncode}: {self.last_words()}"
 
     def last_words(self) -> str:
         """The end of its standard error."""

@@ -14,7 +14,7 @@ from torch import Tensor
 from hardware.measurement import MeasurementConfig, MeasurementRefused, Measurer, require_measurable
 from hardware.messages import Decision, HandState, MocapFrame
 from hardware.pose_source import make_pose_source
-from hardware.safety import Limiter, SafetyConfig
+from hardware.safety import Limiter, SafetyConfig, out_of_range
 from hardware.statistics import Sections
 from policy.runtime import NotFinite, PolicyRuntime
 from robot.action import ActionPath
@@ -91,7 +91,7 @@ class Controller:
         """Decides one tick.
 
         Raises:
-            MeasurementRefused: if too little is seen, or what is seen is impossible.
+            MeasurementRefused: if too little is seen, or what is seen or reported is impossible.
             BlockDropped: if the block is seen below the hand.
             NotFinite: if the policy's answer or memory is not finite.
         """
@@ -102,7 +102,7 @@ class Controller:
             if dropped(measured.fields["object_pos"]):
                 raise BlockDropped("the block has dropped")
         with timed("goal"):
-            reached, ended = self._judge(measured.fields["object_quat"], position)
+            reached, ended = self._judge(measured.fields["object_quat"], measured.fields["joint_target"])
             goal_quat = self._goals.quat.clone()
         with timed("policy"):
             observation = self.runtime.policy_contract.vector({**measured.fields, "goal_quat": goal_quat})
@@ -129,12 +129,16 @@ class Controller:
             ended=ended,
         )
 
-    def _judge(self, object_quat: Tensor, position: Tensor) -> tuple[bool, str]:
+    def _judge(self, object_quat: Tensor, in_force: Tensor) -> tuple[bool, str]:
         """Counts a success and draws goals; performs a pending start. Returns (goal reached, why the episode ended)."""
+        if self._pending:
+            # from the target that the hand has, not from where it is: a hand that presses against the block, and
+            # goes on to the next episode, would let go at once
+            if out := out_of_range(in_force[0]):
+                raise MeasurementRefused(f"the hand's target in force is out of range: {out}")
+            self._path.reset(self._one, in_force)
+            self.limiter.start(in_force[0])
         pending, self._pending = self._pending, ""
-        if pending:
-            self._path.reset(self._one, position)
-            self.limiter.start(position[0])
         if pending == EPISODE:
             self._goals.reset(self._one, object_quat)
             return False, ""

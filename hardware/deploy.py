@@ -1,5 +1,6 @@
 """Deployment: starts the processes of the bridge in order, watches them, stops them in order, and reports."""
 
+import math
 import platform
 import tempfile
 import time
@@ -13,7 +14,7 @@ import msgspec
 
 from hardware.bus import Endpoints
 from hardware.child import Child, ProcessFailed
-from hardware.controller import ControllerConfig
+from hardware.controller import Controller, ControllerConfig
 from hardware.drivers import MaxAge
 from hardware.loop import LoopConfig
 from hardware.recorder import RecorderConfig, RecorderReport
@@ -35,7 +36,11 @@ LISTENER_TIMEOUT = 30.0
 
 @dataclass(frozen=True, kw_only=True)
 class DeployConfig(ControllerConfig):
-    """One deployment: the controller's configuration, and where and how long it runs."""
+    """One deployment: the controller's configuration, and where and how long it runs.
+
+    Raises:
+        ValueError: if ``seconds`` is negative or not finite.
+    """
 
     directory: str
     """Where the flight log and the reports go; it is created."""
@@ -51,6 +56,10 @@ class DeployConfig(ControllerConfig):
     """The model of the virtual rig's hand: our own, or one that others wrote."""
     max_age: MaxAge = field(default_factory=MaxAge)
     """The oldest messages to act on."""
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.seconds < math.inf:
+            raise ValueError(f"seconds is {self.seconds}; allowed: 0 (until interrupted) or more")
 
 
 @dataclass(frozen=True)
@@ -73,12 +82,15 @@ class Deployment:
     """The processes of one run; a context manager that leaves none behind."""
 
     def __init__(self, config: DeployConfig) -> None:
-        """Checks the policy and creates the directory.
+        """Checks the configuration and creates the directory.
 
         Raises:
             ArtefactError: if the policy is missing, damaged or not for this hand.
+            ValueError: if the policy reads what no rig can measure, or the configuration is wrong.
+            VisionUnavailable: if ``pose=vision`` has no artefact.
             FileExistsError: if the directory holds a flight log already.
         """
+        Controller(controller_config(config))  # refuses what the loop would, before there is a log
         self._policy = artefact.load(Path(config.policy))
         self.directory = Path(config.directory).resolve()
         self.log = self.directory / "flight.mcap"
@@ -139,7 +151,7 @@ class Deployment:
         ended = first_ended(self.children.values())
         if ended.name == "loop" and not ended.process.returncode:
             return ""
-        return f"{ended.name} ended with status {ended.process.returncode}: {ended.last_words()}"
+        return ended.epitaph()
 
     def stop(self) -> None:
         """Stops what still runs: the loop first, so that the hand is told to hold; the recorder last."""
@@ -154,12 +166,14 @@ class Deployment:
 
     def report(self, failure: str) -> DeployReport:
         """What came of it, once it is stopped; ``failure`` says what failed."""
-        statuses = [child.process.returncode for child in self.children.values()]
+        failed = [child for child in self.children.values() if child.process.returncode]
+        if failed and not failure:  # while it was stopped: a recorder may find the disk full when it closes the log
+            failure = failed[0].epitaph()
         return DeployReport(
             log=str(self.log),
-            status=next((abs(status) for status in statuses if status), 1 if failure else 0),
+            status=abs(failed[0].process.returncode) if failed else int(bool(failure)),
             failure=failure,
-            loop=_load(self._reports["loop"], LoopReport) or LoopReport(stopped="killed"),
+            loop=_load(self._reports["loop"], LoopReport) or LoopReport(stopped="without a report"),
             recorder=_load(self._reports["recorder"], RecorderReport) or RecorderReport({}, {}, {}),
         )
 
@@ -191,7 +205,7 @@ def serve_rig(process: RigProcess) -> int:
             for child in children:
                 child.wait_ready()
             ended = first_ended(children)
-            raise ProcessFailed(f"{ended.name} ended with status {ended.process.returncode}: {ended.last_words()}")
+            raise ProcessFailed(ended.epitaph())
         except KeyboardInterrupt:
             return 0
         finally:

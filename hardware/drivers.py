@@ -4,7 +4,8 @@ The virtual rig, a real device and a flight log stand behind the same ports: a d
 streams on the bridge (``Bus…``), a log hands out what was received (``hardware.replay``).
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
 from typing import Protocol, cast
 
 import cv2
@@ -66,11 +67,22 @@ class Devices:
 
 @dataclass(frozen=True)
 class MaxAge:
-    """The oldest messages to act on [s]."""
+    """The oldest messages to act on [s].
+
+    Raises:
+        ValueError: if a value is not positive and finite.
+    """
 
     hand: float = 0.05
     mocap: float = 0.1
     camera: float = 0.3
+    command: float = 0.25
+    """Of the order that the hand has carried out last."""
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            if not 0.0 < getattr(self, each.name) < math.inf:
+                raise ValueError(f"max_age {each.name} is {getattr(self, each.name)} s; it must be positive and finite")
 
 
 @dataclass(frozen=True)

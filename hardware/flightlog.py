@@ -116,7 +116,7 @@ class FlightLog:
         """The messages of the named streams, or of all, in the order in which they were recorded."""
         wanted = streams or tuple(STREAMS)
         with self.path.open("rb") as file:
-            reader = _reader(file, self.complete)
+            reader = NonSeekingReader(file)  # the seeking one would hold all messages at once
             try:
                 for _, channel, message in reader.iter_messages(topics=wanted, log_time_order=False):
                     yield _decode(channel.topic, message.data, message.log_time)

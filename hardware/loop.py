@@ -96,8 +96,6 @@ class ControlLoop:
     def run(self, lifetime: Lifetime) -> LoopReport:
         """Runs until told to stop or time is up; however that ends, the hand is told to hold and the report written."""
         self._event("start", f"policy {self._controller.config.policy}")
-        gc.collect()
-        gc.freeze()
         gc.disable()  # a collection in the middle of a tick is a late command
         stopped = "failed"
         end_ns = now_ns() + round(self._config.seconds * NS)
@@ -122,7 +120,7 @@ class ControlLoop:
         inputs, decision, reason = None, None, ""
         try:
             with timed("read"):
-                inputs = self._read()
+                inputs = self._read_obeying()
             if start:
                 self._controller.start(start, episode)
             decision = self._controller.step(inputs.hand, inputs.frame, inputs.images, timed)
@@ -165,6 +163,18 @@ class ControlLoop:
             raise StaleStream("the block was moved after the devices last saw it")
         return inputs
 
+    def _read_obeying(self) -> Inputs:
+        """As ``_read``, of a hand that also hears: else policy and limiter would go on without it, and then it jumps.
+
+        Raises:
+            StaleStream: if the order that it has carried out last is too old.
+        """
+        inputs = self._read()
+        age, allowed = (inputs.hand.capture_ns - inputs.hand.obeyed_ns) / NS, self._config.max_age.command
+        if age > allowed:
+            raise StaleStream(f"the hand carries out no orders: its last is {age:.3f} s old, allowed: {allowed} s")
+        return inputs
+
     def _order(self, target: Actuators | None, begin_ns: int) -> None:
         self._devices.hand.send(JointCommand(capture_ns=begin_ns, tick=self._tick, target=target))
 
@@ -195,7 +205,6 @@ def main() -> None:
     """``python -m hardware.loop CONFIG.json [PARENT]``."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     config = load_config(LoopConfig)
-    lifetime = Lifetime()
     torch.set_num_threads(1)  # for one hand the hand-over to other threads costs more than it gains
     try:
         controller = Controller(config.controller)
@@ -204,10 +213,13 @@ def main() -> None:
         devices = Devices(BusHand(config.endpoints, out), BusMocap(config.endpoints), cameras)
         loop = ControlLoop(config, controller, devices, out)
         log.info("limits in force\n%s", controller.limiter.describe())
+        gc.collect()
+        gc.freeze()  # before the hand is asked to listen: it takes long
         out.wait_for_subscribers(config.listeners, config.start_timeout)
         loop.wait_for_devices()
     except (ArtefactError, ValueError, RuntimeError, OSError) as error:
         sys.exit(f"the control loop cannot start: {error}")
+    lifetime = Lifetime()  # not sooner: what only waits for others may be killed
     say_ready()
     print(loop.run(lifetime).lines(), file=sys.stderr)
 

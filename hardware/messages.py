@@ -15,6 +15,9 @@ from robot.hand import NUM_ACTUATORS, NUM_JOINTS
 
 Joints = Annotated[tuple[float, ...], Meta(min_length=NUM_JOINTS, max_length=NUM_JOINTS)]
 Actuators = Annotated[tuple[float, ...], Meta(min_length=NUM_ACTUATORS, max_length=NUM_ACTUATORS)]
+Count = Annotated[int, Meta(ge=0, le=2**32 - 1)]
+Stamp = Annotated[int, Meta(ge=0)]
+"""As a flight log can hold them: 32 and 64 bits without a sign."""
 Vec3 = tuple[float, float, float]
 Quat = tuple[float, float, float, float]
 
@@ -28,13 +31,13 @@ was seen before does not count any more."""
 class Message(msgspec.Struct, frozen=True, kw_only=True):
     """The stamps every message carries; ``seq``, ``source`` and ``send_ns`` are filled in by the publisher."""
 
-    seq: int = 0
+    seq: Count = 0
     """Counts the messages of one source on one stream, from 0."""
     source: str = ""
     """The process that sent it."""
-    capture_ns: int
+    capture_ns: Stamp
     """When the thing it tells about was true."""
-    send_ns: int = 0
+    send_ns: Stamp = 0
 
 
 class Body(msgspec.Struct, frozen=True):
@@ -55,11 +58,11 @@ class HandState(Message, frozen=True, kw_only=True, tag="hand"):
     """``active``: it follows commands; ``hold``: it keeps its pose with reduced force."""
     force: float
     """Share of the full force that the actuators may use."""
-    obeyed_ns: int = 0
+    obeyed_ns: Stamp = 0
     """Capture stamp of the command carried out last: proof that the hand hears; 0: none yet."""
 
     def __post_init__(self) -> None:
-        _require_finite("hand state", self.joint_pos, self.joint_vel, self.target)
+        _require_finite("hand state", self.joint_pos, self.joint_vel, self.target, (self.force,))
 
 
 class MocapFrame(Message, frozen=True, kw_only=True, tag="mocap"):
@@ -129,6 +132,10 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     ended: str
     """Why the episode is over after this tick; empty if it goes on."""
 
+    def __post_init__(self) -> None:
+        poses = self.goal_quat, self.object_pos, self.object_quat, (self.residual,)
+        _require_finite("decision", *poses, self.observation, self.action, self.target, self.applied)
+
 
 class ControlTick(Message, frozen=True, kw_only=True, tag="tick"):
     """Everything the control loop took in and decided at one tick."""
@@ -151,6 +158,9 @@ class ControlTick(Message, frozen=True, kw_only=True, tag="tick"):
     timings: dict[str, float] = {}
     """Seconds spent in each section of the tick."""
 
+    def __post_init__(self) -> None:
+        _require_finite("control tick", (self.late,), self.timings.values())
+
 
 class Event(Message, frozen=True, kw_only=True, tag="event"):
     """Something worth a line in the log."""
@@ -164,6 +174,9 @@ class Truth(Message, frozen=True, kw_only=True, tag="truth"):
 
     joint_pos: Joints
     block: Body
+
+    def __post_init__(self) -> None:
+        _require_finite("truth", self.joint_pos, self.block.pos, self.block.quat)
 
 
 STREAMS: dict[str, type[Message]] = {

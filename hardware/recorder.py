@@ -4,7 +4,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hardware.bus import Endpoints, Subscriber
+from hardware.bus import Endpoints, Received, Subscriber
 from hardware.clock import NS, now_ns, wall_offset_ns
 from hardware.flightlog import FlightLogWriter
 from hardware.messages import STREAMS
@@ -14,7 +14,11 @@ QUEUE = 20_000
 """Messages that may wait per connection while the disk is busy: about a minute."""
 
 LINGER = 0.3
-"""How long a stopping recorder goes on at most [s]; it ends sooner when no message comes for a ``flush_period``."""
+"""A stopping recorder still writes what is sent within so many seconds; it ends sooner when no message comes for a
+``flush_period``."""
+
+DRAIN = 5.0
+"""And it ends after so many seconds, whatever comes and however it is stamped."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +67,16 @@ class Recorder:
     def run(self, lifetime: Lifetime) -> None:
         """Records until told to stop, and then what is still on its way: see ``LINGER``."""
         flush_ns, sync_ns = round(self._config.flush_period * NS), round(self._config.sync_period * NS)
-        flushed = synced = stopping = now_ns()
+        flushed = synced = now_ns()
+        stop_ns: int | None = None
         while True:
+            if lifetime.over and stop_ns is None:
+                stop_ns = now_ns()
             received = self._subscriber.next(timeout=self._config.flush_period)
             if received is not None:
                 self._log.add(received)
+            if stop_ns is not None and (received is None or _is_late(received, stop_ns)):
+                break
             now = now_ns()
             if now - synced >= sync_ns:
                 self._log.sync()
@@ -75,10 +84,6 @@ class Recorder:
             elif now - flushed >= flush_ns:
                 self._log.flush()
                 flushed = now
-            if not lifetime.over:
-                stopping = now
-            elif received is None or now - stopping >= LINGER * NS:
-                break
 
     def close(self) -> RecorderReport:
         """Finishes the file and reports."""
@@ -93,6 +98,11 @@ class Recorder:
         return report
 
 
+def _is_late(received: Received, stop_ns: int) -> bool:
+    # by its sending, not by its arrival: a disk that was slow may have kept much of the flight waiting
+    return received.message.send_ns > stop_ns + LINGER * NS or received.receive_ns > stop_ns + DRAIN * NS
+
+
 def main() -> None:
     """``python -m hardware.recorder CONFIG.json [PARENT]``."""
     config = load_config(RecorderConfig)
@@ -101,6 +111,8 @@ def main() -> None:
         recorder = Recorder(config)
     except FileExistsError:
         sys.exit(f"{config.path} exists; a flight log is never overwritten")
+    except OSError as error:
+        sys.exit(f"the recorder cannot start: {error}")
     say_ready()
     try:
         recorder.run(lifetime)

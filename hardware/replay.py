@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from hardware.bus import StaleStream
+from hardware.bus import Received, StaleStream
 from hardware.clock import NS
 from hardware.controller import HOLD_REASONS, Controller, ControllerConfig
 from hardware.drivers import Devices, Inputs, MaxAge, decode_image
@@ -51,14 +51,18 @@ class LoggedDevices:
     def __init__(self, log: FlightLog, cameras: tuple[str, ...] = ()) -> None:
         """``cameras``: those of the pose source, in its order."""
         self._cameras = cameras
-        self._messages: dict[tuple[str, int], HandState | MocapFrame] = {}
-        self._images: dict[tuple[str, int], tuple[CameraFrame, Image]] = {}
         self._tick: ControlTick | None = None
-        for received in log.messages("hand", "mocap"):
-            self._messages[received.stream, received.message.seq] = cast(HandState | MocapFrame, received.message)
-        for received in log.messages(*cameras) if cameras else ():
-            image = decode_image(received.stream, received.image, received.message.capture_ns)
-            self._images[received.stream, received.message.seq] = (cast(CameraFrame, received.message), image)
+        # of the many messages of a flight only those are kept that a tick names
+        self._messages: dict[tuple[str, int], list[Received]] = {
+            named: [] for tick in _ticks(log) if tick.used is not None for named in self._names(tick.used)
+        }
+        for received in log.messages("hand", "mocap", *cameras):
+            named = received.stream, received.message.seq
+            if named in self._messages:
+                self._messages[named].append(received)
+
+    def _names(self, used: Used) -> Iterator[tuple[str, int]]:
+        yield from (("hand", used.hand), ("mocap", used.mocap), *zip(self._cameras, used.cameras, strict=True))
 
     def seek(self, tick: ControlTick) -> None:
         """Goes to a tick."""
@@ -66,32 +70,30 @@ class LoggedDevices:
 
     def state(self, max_age: float) -> HandState:
         """See ``HandDriver``."""
-        return cast(HandState, self._find("hand", self._used.hand))
+        return cast(HandState, self._find("hand").message)
 
     def frame(self, max_age: float) -> MocapFrame:
         """See ``MocapDriver``."""
-        return cast(MocapFrame, self._find("mocap", self._used.mocap))
+        return cast(MocapFrame, self._find("mocap").message)
 
     def image(self, camera: str, max_age: float) -> tuple[CameraFrame, Image]:
         """See ``CameraDriver``."""
-        seq = self._used.cameras[self._cameras.index(camera)]
-        if (camera, seq) not in self._images:
-            raise StaleStream(f"the log lacks image {seq} of {camera}")
-        return self._images[camera, seq]
+        received = self._find(camera)
+        return cast(CameraFrame, received.message), decode_image(camera, received.image, received.message.capture_ns)
 
     def send(self, command: JointCommand) -> None:
         """See ``HandDriver``; a log takes no commands."""
 
-    @property
-    def _used(self) -> Used:
+    def _find(self, stream: str) -> Received:
+        """The message of a stream that the tick in hand worked on."""
         if self._tick is None or self._tick.used is None:
             raise StaleStream("the tick used no messages")
-        return self._tick.used
-
-    def _find(self, stream: str, seq: int) -> HandState | MocapFrame:
-        if (stream, seq) not in self._messages:
+        seq = dict(self._names(self._tick.used))[stream]
+        # a producer that was restarted counts from 0 again: of those that the tick can have seen, the last
+        seen = [each for each in self._messages[stream, seq] if each.message.send_ns <= self._tick.send_ns]
+        if not seen:
             raise StaleStream(f"the log lacks message {seq} of stream {stream}")
-        return self._messages[stream, seq]
+        return seen[-1]
 
 
 def replay(path: Path, policy: Path | None = None) -> ReplayReport:
@@ -118,6 +120,9 @@ def replay(path: Path, policy: Path | None = None) -> ReplayReport:
         for tick in _ticks(log):
             following = (following and tick.tick == expected) or tick.start == "episode"
             expected = tick.tick + 1
+            if tick.used is None:  # it held without looking, which changes nothing
+                holds += 1
+                continue
             if not following:
                 skipped += 1
                 continue
@@ -165,8 +170,6 @@ def _flown(log: FlightLog, policy: Path | None) -> ControllerConfig:
 
 def _differs(tick: ControlTick, controller: Controller, devices: Devices) -> str:
     """What differs between a tick and the same tick computed today; empty if nothing does."""
-    if tick.used is None:
-        return ""
     inputs = Inputs.read(devices, controller.source.cameras, MaxAge())
     if tick.start:
         controller.start(tick.start, tick.episode)
@@ -189,15 +192,19 @@ def _ticks(log: FlightLog) -> Iterator[ControlTick]:
 
 
 class _Deployment(msgspec.Struct):
-    """Of the configuration of a deployment, what a picture needs."""
+    """Of the configuration of a deployment, what a picture needs; defaults where the log does not say."""
 
     plant: PlantConfig = SHADOW
+    measurement: MeasurementConfig = MeasurementConfig()
+
+
+def _deployment(log: FlightLog) -> _Deployment:
+    return msgspec.json.decode(log.metadata.get("configuration", {}).get("deploy", "{}"), type=_Deployment)
 
 
 def flown_plant(path: Path) -> PlantConfig:
     """Whose hand the virtual rig had; our own where the log does not say, as of a rig that was not the deployment's."""
-    text = read(path).metadata.get("configuration", {}).get("deploy", "{}")
-    return msgspec.json.decode(text, type=_Deployment).plant
+    return _deployment(read(path)).plant
 
 
 @dataclass(frozen=True)
@@ -225,11 +232,12 @@ def trajectory(path: Path, rate: float = 25.0) -> Trajectory:
         ReplayRefused: if the log shows no moment at which hand and block were seen and a goal was set.
     """
     samples: list[tuple[float, Sequence[float], Sequence[float], Sequence[float], Sequence[float], int]] = []
-    measurer = Measurer(MeasurementConfig(), MocapPose())
+    log = read(path)
+    measurer = Measurer(_deployment(log).measurement, MocapPose())
     hand: HandState | None = None
     decision: Decision | None = None
     next_ns = 0
-    for received in read(path).messages("hand", "mocap", "tick"):
+    for received in log.messages("hand", "mocap", "tick"):
         message = received.message
         if isinstance(message, HandState):
             hand = message

@@ -177,7 +177,7 @@ class Rig:
     def obey(self, now: int) -> None:
         """Carries out the command that is due, and holds when none comes."""
         for received in self._command_stream.drain():
-            self._watchdog.arrived(cast(JointCommand, received.message))
+            self._watchdog.arrived(cast(JointCommand, received.message), received.receive_ns)
         if command := self._watchdog.due(now):
             self._obeyed_ns = command.capture_ns
             if command.target is not None:
@@ -239,7 +239,6 @@ def main() -> None:
     """``python -m hardware.rig CONFIG.json [PARENT]``."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     process = load_config(RigProcess)
-    lifetime = Lifetime()
     torch.set_num_threads(1)
     try:
         rig = Rig(process)
@@ -247,6 +246,7 @@ def main() -> None:
             rig.wait_for_listeners(process.listener_timeout)
     except (ValueError, RuntimeError, OSError) as error:
         sys.exit(f"the virtual rig cannot start: {error}")
+    lifetime = Lifetime()  # not sooner: what only waits for others may be killed
     say_ready()
     rig.run(lifetime)
 

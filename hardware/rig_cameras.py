@@ -71,7 +71,6 @@ class RigCameras:
 def main() -> None:
     """``python -m hardware.rig_cameras CONFIG.json [PARENT]``."""
     process = load_config(RigProcess)
-    lifetime = Lifetime()
     torch.set_num_threads(1)
     try:
         cameras = RigCameras(process)
@@ -79,6 +78,7 @@ def main() -> None:
             cameras.wait_for_listeners(process.listener_timeout)
     except (ValueError, RuntimeError, OSError) as error:
         sys.exit(f"the rig's cameras cannot start: {error}")
+    lifetime = Lifetime()  # not sooner: what only waits for others may be killed
     say_ready()
     try:
         cameras.run(lifetime)

@@ -1,4 +1,7 @@
-"""The last word before the hand: no target passes that is not finite, in range and near enough to the one before."""
+"""The last word before the hand: no target passes that is not finite, in range and near enough to the one before.
+
+It begins at the target that the hand has, which may lie out of range by ``RANGE_SLACK``, and leads back from there.
+"""
 
 from dataclasses import dataclass
 
@@ -6,6 +9,20 @@ import torch
 from torch import Tensor
 
 from robot.hand import ACTUATORS, actuator_range, actuator_speed
+
+RANGE_SLACK = 0.1
+"""How far a hand's target may lie out of range at a start [rad]: it may hold the pose at which a stop is worn."""
+
+
+def out_of_range(target: Tensor) -> str:
+    """The actuators whose target (20,) [rad] lies out of range by more than ``RANGE_SLACK``; empty if none does."""
+    lower, upper = actuator_range()
+    beyond = torch.maximum(lower - target, target - upper) > RANGE_SLACK
+    return ", ".join(
+        f"{each.name} {value:.2f} rad, allowed: {each.lower:.2f} to {each.upper:.2f}"
+        for each, value, out in zip(ACTUATORS, target.tolist(), beyond.tolist(), strict=True)
+        if out
+    )
 
 
 @dataclass(frozen=True)
@@ -50,9 +67,9 @@ class Limiter:
         self._last: Tensor | None = None
         self._steps = 0
 
-    def start(self, measured: Tensor) -> None:
-        """Begins a ramp at the measured actuator positions (20,) [rad]."""
-        self._last = measured.clone()
+    def start(self, in_force: Tensor) -> None:
+        """Begins a ramp at the targets that the hand has (20,) [rad], in range but for ``RANGE_SLACK``."""
+        self._last = in_force.clone()
         self._steps = 0
 
     def apply(self, target: Tensor) -> Applied:
@@ -69,7 +86,7 @@ class Limiter:
         finite = torch.isfinite(target)
         wanted = torch.where(finite, target, self._last)
         ranged = wanted.clamp(self._lower, self._upper)
-        # the measured start may lie outside of the range: the way back in is limited in speed as well
+        # a start may lie a little outside of the range: the way back in is limited in speed as well
         safe = ranged.clamp(self._last - reach, self._last + reach)
         self._last = safe
         clamped = {}

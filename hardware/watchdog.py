@@ -5,6 +5,7 @@ Shadow, LEAP and Allegro hands keep their last target at full force for ever; so
 
 from collections import deque
 
+from hardware.bus import CLOCK_SLACK
 from hardware.clock import NS
 from hardware.messages import JointCommand
 
@@ -29,9 +30,10 @@ class Watchdog:
         self._waiting: deque[JointCommand] = deque()
         self._followed_ns: int | None = None
 
-    def arrived(self, command: JointCommand) -> None:
-        """A command has arrived."""
-        self._waiting.append(command)
+    def arrived(self, command: JointCommand, now_ns: int) -> None:
+        """A command has arrived; one that was sent in the future is of another clock, and does not count."""
+        if command.send_ns <= now_ns + CLOCK_SLACK * NS:
+            self._waiting.append(command)
 
     def due(self, now_ns: int) -> JointCommand | None:
         """The command to carry out now, if there is one: the newest, unless it is too old."""

@@ -51,7 +51,8 @@ class Demo:
     deployed: str
     """The name of the better one."""
     deployment: "DeployReport"
-    replay: "ReplayReport"
+    replay: "ReplayReport | None"
+    """None if the deployment failed."""
 
 
 def main() -> int:
@@ -74,9 +75,13 @@ def main() -> int:
         ("flight.mp4", "the flight as the sensors saw it"),
     ):
         print(f"  {name:20} {what}")
-    failed = demo.deployment.status or demo.deployment.failure
-    worked = not failed and 0 < demo.replay.ticks == demo.replay.identical
-    return 0 if worked else 1
+    if demo.replay is None:
+        print(f"\nThe deployment failed: {demo.deployment.failure}", file=sys.stderr)
+        return 1
+    if demo.replay.first_difference:
+        print(f"\nThe replay differs: {demo.replay.first_difference}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def run(directory: Path, size: Size = Size(), shipped: Path | None = None) -> Demo:
@@ -109,6 +114,8 @@ def run(directory: Path, size: Size = Size(), shipped: Path | None = None) -> De
     _say(f"3/4 deploying {best} on the virtual rig", size.deploy)
     flown = [f"policy={contestants[best]}", f"directory={log.parent}", *size.deploy]
     deployment = deploy(load("deploy", DeployJob, flown))
+    if deployment.failure:
+        return Demo(training, evaluations, best, deployment, None)
     _say("4/4 replaying the flight log")
     comparison = replay.run_replay(load("replay", replay.ReplayJob, [f"log={log}"]))
     replay.draw(log, flight)
@@ -137,8 +144,9 @@ def rows(demo: Demo) -> list[dict[str, object]]:
         "control loop: deadlines missed": f"{loop.missed} of {loop.ticks}",
         "flight log: messages logged": f"{sum(recorder.logged.values()):,}",
         "flight log: messages dropped": str(sum(recorder.dropped.values())),
-        "replay: actions identical": f"{demo.replay.identical} of {demo.replay.ticks}",
     }
+    if demo.replay is not None:
+        figures["replay: actions identical"] = f"{demo.replay.identical} of {demo.replay.ticks}"
     return [{"": name, "measured": value} for name, value in figures.items()]
 
 

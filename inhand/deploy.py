@@ -24,6 +24,7 @@ class DeployJob(DeployConfig):
     """File to write the report to, as JSON."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         report.check_out(self.out)
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hardware.bus import Endpoints, HandshakeTimeout, Publisher, StaleStream, Subscriber, check_address
 from hardware.clock import now_ns
 from hardware.flightlog import json_schema
-from hardware.messages import STREAMS, Body, Event, HandState, JointCommand, MocapFrame, Truth
+from hardware.messages import STREAMS, Body, ControlTick, Event, HandState, JointCommand, MocapFrame, Truth
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 
@@ -41,7 +41,7 @@ def of_type(info: msgspec.inspect.Type) -> st.SearchStrategy:
         case msgspec.inspect.FloatType():
             return finite
         case msgspec.inspect.IntType():
-            return st.integers(-(2**53), 2**53)
+            return st.integers(-(2**53) if info.ge is None else info.ge, min(2**53, info.le or 2**53))
         case msgspec.inspect.StrType():
             return st.text()
         case msgspec.inspect.BoolType():
@@ -77,6 +77,24 @@ def test_numbers_that_are_not_finite_cannot_be_sent(bad: float) -> None:
         JointCommand(capture_ns=0, tick=0, target=(bad,) * 20)
     with pytest.raises(ValueError, match="not finite"):
         MocapFrame(capture_ns=0, markers={"a": (0.0, bad, 0.0)}, block=None)
+    with pytest.raises(ValueError, match="not finite"):
+        Truth(capture_ns=0, joint_pos=(0.0,) * 24, block=Body((0.0, bad, 0.0), (1.0, 0.0, 0.0, 0.0)))
+    with pytest.raises(ValueError, match="not finite"):
+        HandState(capture_ns=0, joint_pos=(), joint_vel=(), target=(), mode="hold", force=bad)
+    with pytest.raises(ValueError, match="not finite"):
+        ControlTick(capture_ns=0, tick=0, episode=0, mode="hold", timings={"read": bad})
+
+
+@pytest.mark.parametrize("name", ["seq", "capture_ns", "send_ns"])
+@pytest.mark.parametrize("value", [-1, 2**32])
+def test_numbers_that_no_log_can_hold_are_refused_by_the_receiver(name: str, value: int) -> None:
+    event = msgspec.structs.replace(Event(capture_ns=0, kind="x"), **{name: value})
+    encoded = msgspec.msgpack.encode(event)
+    if value < 0 or name == "seq":
+        with pytest.raises(msgspec.ValidationError, match=name):
+            msgspec.msgpack.decode(encoded, type=Event)
+    else:
+        assert msgspec.msgpack.decode(encoded, type=Event) == event
 
 
 def test_a_wrong_number_of_joints_is_refused_by_the_receiver() -> None:
@@ -225,6 +243,11 @@ def test_a_path_too_long_for_a_socket_is_named() -> None:
         check_address("hand", f"ipc://{longest}x")
     with pytest.raises(ValueError, match="shorter directory"):
         Endpoints.ipc(Path("/tmp") / ("x" * 110))
+
+
+def test_an_address_to_bind_only_is_none_to_connect_to() -> None:
+    with pytest.raises(OSError, match=r"cannot connect to tcp://\*:5999"):
+        Subscriber(["tcp://*:5999"], ["hand"])
 
 
 def test_unknown_streams_are_named() -> None:

@@ -77,14 +77,14 @@ def test_sections_add_up() -> None:
 def test_the_watchdog_holds_until_commands_come_and_when_they_stop() -> None:
     watchdog = Watchdog(0.25)
     assert watchdog.mode(0) == HOLD
-    watchdog.arrived(sent(1.0))
+    arrives(watchdog, sent(1.0))
     assert watchdog.due(1 * NS) == sent(1.0)
     assert watchdog.mode(round(1.25 * NS)) == ACTIVE
     assert watchdog.mode(round(1.251 * NS)) == HOLD
-    watchdog.arrived(sent(2.0))
+    arrives(watchdog, sent(2.0))
     assert watchdog.due(2 * NS) == sent(2.0)
     assert watchdog.mode(2 * NS) == ACTIVE
-    watchdog.arrived(sent(2.1, hold=True))
+    arrives(watchdog, sent(2.1, hold=True))
     assert watchdog.due(round(2.1 * NS)) == sent(2.1, hold=True)
     assert watchdog.mode(round(2.1 * NS)) == HOLD
 
@@ -92,15 +92,19 @@ def test_the_watchdog_holds_until_commands_come_and_when_they_stop() -> None:
 def test_after_a_stall_no_command_of_before_is_obeyed() -> None:
     watchdog = Watchdog(0.25, delay=0.01)
     for seconds in (1.0, 1.08, 1.16):
-        watchdog.arrived(sent(seconds))
+        arrives(watchdog, sent(seconds))
     assert watchdog.due(round(1.42 * NS)) is None
     assert watchdog.mode(round(1.42 * NS)) == HOLD
     for seconds in (2.0, 2.08, 2.16):
-        watchdog.arrived(sent(seconds))
+        arrives(watchdog, sent(seconds))
     assert watchdog.due(round(2.005 * NS)) is None, "it is on its way"
     assert watchdog.due(round(2.1 * NS)) == sent(2.08), "the one before is superseded"
     assert watchdog.due(round(2.1 * NS)) is None
     assert watchdog.due(round(2.2 * NS)) == sent(2.16)
+
+
+def arrives(watchdog: Watchdog, command: JointCommand) -> None:
+    watchdog.arrived(command, command.send_ns)
 
 
 def sent(seconds: float, hold: bool = False) -> JointCommand:

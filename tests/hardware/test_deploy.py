@@ -31,8 +31,11 @@ from policy import artefact
 from policy.artefact import ArtefactError
 from policy.network import Actor, NetworkConfig
 from robot import rotation
+from robot.action import ActionContract
 from robot.hand import ACTUATORS, actuator_pos, model_hash
+from robot.observation import ObservationContract
 from robot.plant import SHADOW
+from vision.estimator import VisionUnavailable
 
 BLIND = RigConfig(camera_rate=0.0)
 
@@ -264,16 +267,35 @@ def test_a_missing_policy_is_refused_before_anything_is_created(policy: Path, tm
     assert not (tmp_path / "run").exists()
 
 
+def test_what_the_loop_would_refuse_is_refused_before_anything_is_created(policy: Path, tmp_path: Path) -> None:
+    with pytest.raises(VisionUnavailable, match="Use pose=mocap"):
+        deploy(DeployConfig(policy=str(policy), directory=str(tmp_path / "run"), pose="vision"))
+    clean = tmp_path / "clean"
+    observation, action, network = ObservationContract(("object_linvel",)), ActionContract(), NetworkConfig()
+    actor = Actor(observation.size, action.size, action.bins, network, torch.Generator().manual_seed(0))
+    artefact.save(clean, actor, observation, action, network, {})
+    with pytest.raises(ValueError, match="the policy reads object_linvel; a rig measures only"):
+        deploy(DeployConfig(policy=str(clean), directory=str(tmp_path / "run")))
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_failed_start_says_why_and_leaves_nothing_behind(policy: Path, tmp_path: Path) -> None:
-    config = DeployConfig(policy=str(policy), directory=str(tmp_path / "run"), pose="vision", rig=BLIND)
+    plant = replace(load("rig", RigJob, ["plant=gymnasium_robotics"]).plant, file="no-such-hand.xml")
+    config = DeployConfig(policy=str(policy), directory=str(tmp_path / "run"), rig=BLIND, plant=plant)
     with (
-        pytest.raises(ProcessFailed, match=r"loop ended with status 1: (.|\n)*Use pose=mocap"),
+        pytest.raises(ProcessFailed, match=r"rig ended with status 1: (.|\n)*no-such-hand"),
         Deployment(config) as deployment,
     ):
         deployment.start()
     assert all(child.process.poll() is not None for child in deployment.children.values())
     with pytest.raises(FileExistsError, match="never overwritten"):
         Deployment(config)
+
+
+@pytest.mark.parametrize("seconds", [-5.0, math.nan, math.inf])
+def test_impossible_times_are_refused(seconds: float) -> None:
+    with pytest.raises(ValueError, match=r"seconds is .*; allowed: 0 \(until interrupted\) or more"):
+        DeployConfig(policy="", directory="", seconds=seconds)
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import cast
 
 import pytest
 from mcap.exceptions import EndOfFile
@@ -18,8 +19,8 @@ from hardware.bus import Endpoints, Publisher, Received
 from hardware.clock import now_ns
 from hardware.flightlog import FlightLogWriter
 from hardware.messages import CameraFrame, Event, HandState, JointCommand
-from hardware.process import READY, save_config
-from hardware.recorder import RecorderConfig
+from hardware.process import READY, Lifetime, save_config
+from hardware.recorder import LINGER, Recorder, RecorderConfig
 
 STATE = HandState(
     capture_ns=0, joint_pos=(0.1,) * 24, joint_vel=(1 / 3,) * 24, target=(1e-17,) * 20, mode="hold", force=0.5
@@ -143,6 +144,34 @@ def test_the_documentation_says_how_to_read_an_unfinished_log(recording: Recordi
     )
     messages = list(flightlog.read(recording.path).messages())
     assert len(done.stdout.splitlines()) == len(messages) > 20
+
+
+class StoppedDuringSync:
+    """A lifetime that ends while the disk is slow."""
+
+    over = False
+
+
+def test_what_waited_for_a_slow_disk_is_recorded(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = tmp_path_factory.mktemp("rec")
+    endpoints, lifetime = Endpoints.ipc(directory), StoppedDuringSync()
+    config = RecorderConfig(endpoints, str(directory / "log.mcap"), str(directory / "report.json"), sync_period=0.0)
+    recorder, out = Recorder(config), Publisher(endpoints.control, "loop")
+    out.wait_for_subscribers(["command"], 5.0)
+
+    def slow(descriptor: int) -> None:
+        if not lifetime.over:
+            for i in range(40):
+                out.send("command", JointCommand(capture_ns=now_ns(), tick=i, target=None))
+            time.sleep(2 * LINGER)
+            lifetime.over = True
+
+    monkeypatch.setattr("os.fsync", slow)
+    recorder.run(cast(Lifetime, lifetime))
+    assert recorder.close().logged["command"] == 40
+    out.close()
 
 
 def test_a_recorder_that_is_told_to_stop_loses_nothing(recording: Recording) -> None:

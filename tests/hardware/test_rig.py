@@ -7,16 +7,18 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 
 from hardware.bus import Endpoints, Publisher
 from hardware.child import ROOT
-from hardware.clock import now_ns
+from hardware.clock import NS, now_ns
 from hardware.messages import JointCommand
 from hardware.process import save_config
 from hardware.rig import Plant, Rig, has_dropped
 from hardware.rig_config import RigConfig, RigProcess
+from hardware.watchdog import Watchdog
 from inhand.config import load
 from inhand.rig import RigJob
 from robot.hand import ACTUATOR_NAMES, BASE_MARKER_POS, COUPLED_FINGERS, JOINT_NAMES
@@ -51,6 +53,15 @@ def test_a_rig_that_stalled_does_not_carry_out_what_waited(tmp_path_factory: pyt
     state = rig.state(now_ns())
     assert (state.mode, state.target, state.obeyed_ns) == ("active", (0.3,) * 20, last.capture_ns)
     commands.close()
+
+
+def test_an_order_of_another_clock_does_not_deafen_the_hand() -> None:
+    watchdog, now = Watchdog(0.25), now_ns()
+    order = JointCommand(capture_ns=now, tick=0, target=(0.1,) * 20, send_ns=now)
+    watchdog.arrived(msgspec.structs.replace(order, send_ns=now + 3_600 * NS), now)
+    assert watchdog.due(now) is None and watchdog.mode(now) == "hold"
+    watchdog.arrived(order, now)
+    assert watchdog.due(now) == order and watchdog.mode(now) == "active"
 
 
 def test_the_hand_of_a_rig_may_be_one_that_others_wrote() -> None:

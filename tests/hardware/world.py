@@ -6,13 +6,13 @@ from hardware.clock import NS
 from hardware.messages import Body, HandState, MocapFrame
 from robot import rotation
 from robot.frames import Pose
-from robot.hand import BASE_MARKER_POS, BASE_MARKERS, FINGERTIP_MARKERS
+from robot.hand import ACTUATORS, BASE_MARKER_POS, BASE_MARKERS, FINGERTIP_MARKERS
 
 HAND = HandState(
     capture_ns=0,
     joint_pos=tuple(0.01 * i for i in range(24)),
     joint_vel=(0.0,) * 24,
-    target=tuple(0.02 * i for i in range(20)),
+    target=tuple(min(0.02 * i, each.upper) for i, each in enumerate(ACTUATORS)),
     mode="active",
     force=1.0,
 )

@@ -37,7 +37,7 @@ def test_every_part_runs_and_leaves_its_files(tmp_path: Path) -> None:
     policies = {demo.FRESH: tmp_path / "train/policy", demo.DEFAULT: shipped / "small"}
     assert flown == str(policies[result.deployed])
     assert result.deployment.status == 0 and not result.deployment.failure
-    assert 0 < result.replay.ticks == result.replay.identical
+    assert result.replay is not None and 0 < result.replay.ticks == result.replay.identical
     for name in ("train/policy/contract.json", "eval.mp4", "deploy/flight.mcap", "flight.mp4"):
         assert (tmp_path / name).stat().st_size > 500
     assert all(row["measured"] for row in demo.rows(result))
