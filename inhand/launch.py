@@ -101,9 +101,13 @@ def _with_keys(arguments: Sequence[str], bare_keys: Sequence[str], synonyms: Map
         elif not bare:
             named[argument] = argument
         else:
-            quoted = argument.replace("'", r"\'")
-            named[argument] = f"{bare.pop(0)}='{quoted}'"
+            named[argument] = f"{bare.pop(0)}={quoted(argument)}"
     return named
+
+
+def quoted(value: str) -> str:
+    """A value as Hydra's overrides take it literally, whatever commas, brackets or quotes it has."""
+    return "'" + value.replace("'", r"\'") + "'"
 
 
 def _jobs(overrides: Sequence[str], sweep: bool) -> Iterator[list[str]]:

@@ -2,11 +2,12 @@
 
 import json
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inhand.evaluate import EvalJob, run_evaluation
+from inhand.launch import quoted
 from policy.checkpoint import find
 
 if TYPE_CHECKING:
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 RESULT = "result.json"
 """In the directory of a stage that is over."""
+TIME_LIMIT = 80.0
+"""Seconds per goal in an evaluation (D18 §6.2)."""
+
 OWN = ("run", "resume", "out", "recipe", "train.steps", "train.minutes")
 """Keys of the whole chain, which no stage gets from the command line."""
 
@@ -87,25 +91,42 @@ def stage_overrides(stage: Stage, job: "TrainJob", given: list[str]) -> list[str
     run = Path(job.run)
     kept = [text for text in given if text.partition("=")[0].lstrip("+~") not in OWN]
     return [
-        *(text.replace("{run}", str(run)) for text in stage.overrides),
+        *(_with_run(text, run) for text in stage.overrides),
         *kept,
-        f"run={run / stage.name}",
+        f"run={quoted(str(run / stage.name))}",
         f"train.steps={round(stage.share * job.train.steps)}",
         f"train.minutes={stage.share * job.train.minutes}",
     ]
 
 
+def _with_run(text: str, run: Path) -> str:
+    key, _, value = text.partition("=")
+    return f"{key}={quoted(value.replace('{run}', str(run)))}" if "{run}" in value else text
+
+
+def evaluation(job: "TrainJob", name: str) -> EvalJob:
+    """How the policy of a stage is judged: at the task of the whole, with D18's time per goal, in all its worlds.
+
+    Raises:
+        ValueError: if the task and its worlds do not go together.
+    """
+    task = replace(job.task, goal=replace(job.task.goal, time_limit=TIME_LIMIT, near=0.0))
+    return EvalJob(
+        policy=str(Path(job.run) / name / "policy"),
+        trials=job.recipe.trials,
+        goal=task.goal,
+        scene=task.scene,
+        reset=task.reset,
+        randomization=job.randomization,
+        sim=job.sim,
+        physics_threads=job.physics_threads,
+    )
+
+
 def choose(job: "TrainJob", names: list[str]) -> dict[str, float]:
     """Evaluates the policies of stages, makes the best that of the whole, and returns their mean successes."""
-    run, scores = Path(job.run), {}
-    for name in names:
-        evaluation = EvalJob(
-            policy=str(run / name / "policy"),
-            trials=job.recipe.trials,
-            randomization=job.randomization,
-            physics_threads=job.physics_threads,
-        )
-        scores[name] = run_evaluation(evaluation)[0].mean
+    run = Path(job.run)
+    scores = {name: run_evaluation(evaluation(job, name))[0].mean for name in names}
     best = max(scores, key=lambda name: scores[name])
     partial = run / ".policy.partial"
     shutil.rmtree(partial, ignore_errors=True)

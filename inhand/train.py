@@ -11,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from inhand import report
 from inhand.config import load
 from inhand.policies import locate
-from inhand.recipe import RESULT, RecipeConfig, StageState, choose, stage_overrides
+from inhand.recipe import RESULT, RecipeConfig, StageState, choose, evaluation, stage_overrides
 from policy import artefact, parallel, relaunch
 from policy.adr_curve import draw_adr_curve
 from policy.checkpoint import find
@@ -109,12 +109,13 @@ def run_recipe(job: TrainJob, given: list[str]) -> int:
         UsageError: if a stage cannot be composed.
     """
     jobs = [load("train", TrainJob, stage_overrides(stage, job, given)) for stage in job.recipe.stages]
+    names = [stage.name for stage in job.recipe.stages]
+    evaluation(job, names[-1])  # refused now, or after hours
     with parallel.group():
         results, main = _run_stages(job, jobs), parallel.rank() == 0
     if results is None:
         return 130
     if main:
-        names = [stage.name for stage in job.recipe.stages]
         report.console().rule(f"evaluation of {' and '.join(names[-2:])}")
         scores = choose(job, names[-2:])
         report.show("recipe", [{"policy": name, "successes per trial": score} for name, score in scores.items()])

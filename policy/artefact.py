@@ -120,6 +120,13 @@ def save(
     shutil.rmtree(replaced, ignore_errors=True)  # this one, or what a killed export left
 
 
+def recover(directory: Path) -> None:
+    """Takes back what an export to ``directory`` had moved aside, if it was cut short before it had a successor."""
+    replaced = _beside(directory, "replaced")
+    if not directory.exists() and replaced.is_dir():
+        replaced.rename(directory)
+
+
 def load(directory: Path) -> Artefact:
     """Loads an artefact on the CPU and checks it.
 
@@ -177,8 +184,10 @@ def restore(checkpoint: Mapping[str, Any]) -> Restored:
     """The policy in the content of a training checkpoint, on the CPU.
 
     Raises:
-        ArtefactError: if it was made by another version of this program, whose networks or contracts differ.
+        ArtefactError: if it was made by another version of this program, whose networks, contracts or hand differ.
     """
+    if checkpoint.get("hand") != model_hash():
+        raise ArtefactError("the checkpoint was made with another model of the hand than this program's")
     try:
         policy_contract = ObservationContract(tuple(checkpoint["observation"]["policy"]))
         action_contract = ActionContract(**{n: checkpoint["action"][n] for n in ActionContract.__dataclass_fields__})

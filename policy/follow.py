@@ -78,6 +78,7 @@ class _Follower:
     ) -> None:
         self._run_dir, self._play, self._console = run_dir, play, console
         self._checkpoints = run_dir / "checkpoints"
+        artefact.recover(run_dir / BEST)
         self._settings = msgspec.json.decode(msgspec.json.encode(settings), type=dict[str, Any])  # as they come back
         self.scores = read_scores(run_dir)
         for score in self.scores:

@@ -10,14 +10,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from policy.replay import ENDED, Replay
+from policy.replay import TERMINATED, TRUNCATED, Replay
 from policy.teacher_config import TeacherConfig
 from robot import rotation
 from robot.goal import CANDIDATES, first_unreached, nearest_goal, sample_goals
 from robot.observation import DERIVED, ObservationContract
 from sim.task import RewardConfig
-
-TERMINATED, TRUNCATED = ENDED.index("terminated"), ENDED.index("truncated")
 
 
 @dataclass(frozen=True)

@@ -91,3 +91,8 @@ class PPOConfig:
             raise ValueError(
                 f"ppo max_learning_rate is {self.max_learning_rate}, below min_learning_rate {self.min_learning_rate}"
             )
+        if self.target_kl and not self.min_learning_rate <= self.learning_rate <= self.max_learning_rate:
+            raise ValueError(
+                f"ppo learning_rate is {self.learning_rate}; with target_kl it has to lie between min_learning_rate, "
+                f"{self.min_learning_rate}, and max_learning_rate, {self.max_learning_rate}"
+            )

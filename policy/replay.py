@@ -1,5 +1,6 @@
 """The replay buffer of off-policy learning: the latest control steps of n worlds, in half precision, on disk."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from policy.checkpoint import CheckpointError
 
 ENDED = ("running", "terminated", "truncated")
 """What a step's ``end`` says: the episode went on after it, ended for good, or was cut."""
+
+TERMINATED, TRUNCATED = ENDED.index("terminated"), ENDED.index("truncated")
 
 
 class Replay:
@@ -33,7 +36,7 @@ class Replay:
             n: worlds.
 
         Raises:
-            ValueError: if nothing is left beside the guard, or the files are of another size.
+            ValueError: if nothing is left beside the guard, the disk has no room, or the files are of another size.
         """
         if guard >= capacity:
             raise ValueError(f"replay capacity is {capacity} control steps per world; more than {guard} are needed")
@@ -47,10 +50,13 @@ class Replay:
             width += size
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
-        self._rows = _mapped(directory / "steps.f16", np.float16, (capacity * n, width))
-        self._start = _mapped(directory / "start.i32", np.int32, (capacity * n,))
-        self._end = _mapped(directory / "end.u8", np.uint8, (capacity * n,))
-        self._written = _mapped(directory / "written.i64", np.int64, (1,))
+        self._files = (
+            _mapped(directory / "steps.f16", np.float16, (capacity * n, width)),
+            _mapped(directory / "start.i32", np.int32, (capacity * n,)),
+            _mapped(directory / "end.u8", np.uint8, (capacity * n,)),
+            _mapped(directory / "written.i64", np.int64, (1,)),
+        )
+        self._rows, self._start, self._end, self._written = map(torch.from_numpy, self._files)
         """Control steps ever written, by this process or one that was killed after its last checkpoint."""
 
     def add(self, values: Mapping[str, Tensor], start: Tensor, end: Tensor) -> None:
@@ -61,6 +67,8 @@ class Replay:
             start: the time at which each world's episode began, (n,).
             end: index into ``ENDED``, (n,).
         """
+        if self.time == 0:
+            self._written.zero_()  # what lay there is another run's
         first = self.time % self.capacity * self.n
         rows = slice(first, first + self.n)
         for name, columns in self._columns.items():
@@ -96,7 +104,9 @@ class Replay:
         return time % self.capacity * self.n + world
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint holds; the steps themselves are on disk."""
+        """What a checkpoint holds; the steps themselves are on disk, and stay there when the power fails."""
+        for file in self._files:  # the count of what was written last
+            file.flush()
         return {"time": self.time, "capacity": self.capacity}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -120,8 +130,16 @@ class Replay:
         self.time = time
 
 
-def _mapped(path: Path, dtype: type, shape: tuple[int, ...]) -> Tensor:
+def _mapped(path: Path, dtype: type, shape: tuple[int, ...]) -> np.memmap:
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     if path.exists() and path.stat().st_size != size:
         raise ValueError(f"{path} has {path.stat().st_size} bytes, a replay buffer of this run has {size}")
-    return torch.from_numpy(np.memmap(path, dtype, "r+" if path.exists() else "w+", shape=shape))
+    if not path.exists():
+        # all of it at once: where a disk gets full later, a mapped file is a bus error
+        with path.open("wb") as file:
+            try:
+                os.posix_fallocate(file.fileno(), 0, size)
+            except OSError as error:
+                path.unlink()
+                raise ValueError(f"{path} of {size / 1e9:.2f} GB cannot be made: {error.strerror}") from error
+    return np.memmap(path, dtype, "r+", shape=shape)

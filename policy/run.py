@@ -11,6 +11,7 @@ from policy.curriculum import CurriculumConfig
 from policy.network import Actor
 from policy.progress import Row
 from policy.train_config import RESUMABLE, TrainConfig
+from robot.hand import model_hash
 from sim.vector_env import Adjustable, Difficulty, VectorEnv
 
 
@@ -105,6 +106,7 @@ class Run(ABC):
                 "critic": list(self.env.critic_contract.names),
             },
             "action": self.env.action_contract.describe(),
+            "hand": model_hash(),
         }
 
     def spent(self) -> dict[str, Any]:
@@ -132,17 +134,17 @@ class Run(ABC):
         return state["ranks"][parallel.rank()]
 
     def require_fit(self, other: dict[str, Any]) -> None:
-        """Raises CheckpointError if another run's checkpoint has another network, or other observations or actions."""
+        """Raises CheckpointError if another run's checkpoint has another network, hand, observations or actions."""
         present = self.settings()
-        for part in ("observation", "action"):
-            require_same(part, other[part], present[part])
+        for part in ("observation", "action", "hand"):
+            require_same(part, other.get(part), present[part])
         require_same("config.network", other["config"]["network"], present["config"]["network"])
 
     def require_settings(self, state: dict[str, Any]) -> None:
         """Raises CheckpointError if a checkpoint was made under other settings."""
         present = self.settings()
-        for part in ("config", "observation", "action"):
-            require_same(part, state[part], present[part])
+        for part in ("config", "observation", "action", "hand"):
+            require_same(part, state.get(part), present[part])
 
 
 def adjust(env: VectorEnv, curriculum: CurriculumConfig, control_steps: int) -> dict[str, float]:

@@ -15,7 +15,7 @@ from policy.exploration import Exploration
 from policy.hindsight import draw_transitions
 from policy.network import Actor
 from policy.progress import Row
-from policy.replay import ENDED, Replay
+from policy.replay import TERMINATED, TRUNCATED, Replay
 from policy.run import Run, adjust, require_same
 from policy.td3 import TD3
 from policy.train_config import TrainConfig
@@ -107,10 +107,10 @@ class TeacherRun(Run):
         self.actor.trunk.normalizer.update(seen)
         action = self.exploration.disturb(self.learner.act(seen))
         step = self.env.step(action)
-        end = torch.where(
-            step.terminated, ENDED.index("terminated"), torch.where(step.truncated, ENDED.index("truncated"), 0)
-        )
-        quat = self.contract.split(step.final_critic)["object_quat"]
+        # what the simulation lost is as if cut off before: nothing is learnt from a step that leads nowhere
+        lost = ~step.final_critic.isfinite().all(1)
+        end = torch.where(step.truncated | lost, TRUNCATED, torch.where(step.terminated, TERMINATED, 0))
+        quat = self.contract.split(step.final_critic)["object_quat"].nan_to_num()
         kept = {"measured": self.observation, "action": action, "next_quat": quat}
         self.replay.add({name: value.cpu() for name, value in kept.items()}, self.start, end.cpu())
         self.start = torch.where(step.done.cpu(), self.replay.time, self.start)
@@ -228,6 +228,12 @@ def _checked(config: TrainConfig, env: VectorEnv) -> TaskConfig:
         raise ValueError(
             f"teacher replay is {teacher.replay} control steps and guard {teacher.guard}; for {n} worlds this leaves "
             f"{teacher.replay // n - teacher.guard // n} of each, and more than n_step, {teacher.n_step}, are needed"
+        )
+    reward = env.task.reward
+    if reward.drop < teacher.lowest or reward.goal > teacher.highest:
+        raise ValueError(
+            f"a drop earns {reward.drop} and a goal {reward.goal}; the critics can express returns from "
+            f"train.teacher.lowest={teacher.lowest} to train.teacher.highest={teacher.highest}, which has to hold both"
         )
     known = env.critic_contract.names
     for name in (*NEEDED, *env.policy_contract.measured):

@@ -101,12 +101,19 @@ class Distribution:
         }
         return known[self.name]() if self.name in known else (-math.inf, math.inf)
 
+    @property
+    def _has_no_width(self) -> bool:
+        """Whether the parameters leave a single value."""
+        first, last = self.parameters[0], self.parameters[-1]
+        return last == 0.0 if self.name == "normal" else self.name.endswith("uniform") and first == last
+
     def distance(self, values: Tensor) -> float | None:
         """Kolmogorov-Smirnov distance of draws (n,) from the distribution; None where it follows learnt parameters."""
         first, last = self.parameters[0], self.parameters[-1]
         x = values.double().sort().values
-        if self.name == "constant":
-            return float((~torch.isclose(x, torch.tensor(first, dtype=x.dtype))).double().mean())
+        if self.name == "constant" or self._has_no_width:
+            only = first if self.name == "normal" else self.bounds(0.0)[0]
+            return float((~torch.isclose(x, torch.tensor(only, dtype=x.dtype))).double().mean())
         if self.name == "bernoulli":
             return abs(float(torch.isclose(x, torch.tensor(last, dtype=x.dtype)).double().mean()) - first)
         if self.learnt:

@@ -10,7 +10,7 @@ from mujoco import batch
 from torch import Tensor
 
 from sim.elements import nominal
-from sim.physics import EVERY, Physics, Worlds, grid
+from sim.physics import EVERY, Physics, Worlds
 
 _VEL = mujoco.mjtStage.mjSTAGE_VEL
 
@@ -58,12 +58,6 @@ class CpuPhysics(Physics):
         """See ``Physics``."""
         values = self.batch.expanded(field)
         return None if values is None else torch.from_numpy(values)
-
-    def set_bounds(self, ids: Tensor, geoms: Tensor, size: Tensor) -> None:
-        """See ``Physics``; a box alone on its body is a leaf of the body's tree of bounds, too."""
-        super().set_bounds(ids, geoms, size)
-        leaves = torch.from_numpy(self.model.body_bvhadr[self.model.geom_bodyid[geoms.numpy()]]).long()
-        self.expand("bvh_aabb")[grid(ids, leaves, torch.arange(3, 6))] = size
 
     def set_const(self, ids: Tensor) -> None:
         """See ``Physics``."""

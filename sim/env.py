@@ -90,8 +90,9 @@ class ReorientEnv:
         for an episode from its next episode, and noise of single steps from the next step.
 
         Raises:
-            ValueError: if a value is out of its range, or a share of the randomization is asked for beside automatic
-                domain randomization, which would take the successes of milder worlds for those at its boundaries.
+            ValueError: if a value is out of its range, a share of the randomization is asked for beside automatic
+                domain randomization, which would take the successes of milder worlds for those at its boundaries, or
+                less gravity on a GPU.
         """
         most = difficulty.randomization
         least = most if difficulty.mildest is None else difficulty.mildest
@@ -99,6 +100,11 @@ class ReorientEnv:
             raise ValueError(
                 f"difficulty randomization is {least} in the mildest world; with automatic domain randomization, "
                 "which grows the ranges by itself, allowed: 1"
+            )
+        if difficulty.gravity != 1.0 and not self.physics.some_steps:
+            raise ValueError(
+                f"difficulty gravity is {difficulty.gravity}; on a GPU all first states are made once, and later ones "
+                "would begin as blocks lay then; allowed: 1"
             )
         goal = self.task.goal
         law = goal.law if difficulty.goal_law is None else difficulty.goal_law
@@ -138,7 +144,7 @@ class ReorientEnv:
         truncated = (goal.timed_out | goal.finished) & ~terminated
         done = terminated | truncated
         successes = self.goals.successes - (goal.reached & lost).long()
-        final_critic = self._critic()
+        final_critic = torch.where(lost.unsqueeze(1), torch.nan, self._critic())
         if self.adr is not None:
             ended = done.nonzero().squeeze(-1)
             self.adr.finish(ended, successes[ended])
@@ -243,7 +249,7 @@ class ReorientEnv:
             "num_envs": self.num_envs,
             "generator": self.generator.get_state(),
             "diverged": self.diverged,
-            "commanded": self.commanded,
+            "commanded": self.commanded.clone(),
         }
         return own | {name: part.state_dict() for name, part in self._parts().items()}
 
@@ -256,5 +262,5 @@ class ReorientEnv:
             part.load_state_dict(state[name])
         self.generator.set_state(state["generator"])
         self.diverged = state["diverged"]
-        self.commanded = state["commanded"].to(self.device)
+        self.commanded = state["commanded"].to(self.device, copy=True)
         self.measurement = self.measure()

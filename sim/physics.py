@@ -118,11 +118,6 @@ class Physics(ABC):
     def expanded(self, field: str) -> Tensor | None:
         """The same of a field that has been expanded; None of one that is the model's in all worlds."""
 
-    def set_bounds(self, ids: Tensor, geoms: Tensor, size: Tensor) -> None:
-        """Lets collisions know the half edges (m, k, 3) of boxes ``geoms``, (k,), in worlds ``ids``."""
-        self.expand("geom_rbound")[grid(ids, geoms)] = size.norm(dim=-1)
-        self.expand("geom_aabb")[grid(ids, geoms, torch.arange(3, 6, device=self.device))] = size
-
     @abstractmethod
     def set_const(self, ids: Tensor) -> None:
         """Recomputes what MuJoCo derives from masses, sizes and poses of worlds ``ids``; after writing such a field."""

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 import mujoco
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,7 +14,7 @@ from sim.elements import nominal, select
 from sim.physics import Physics, grid
 from sim.repair import Resized, order_limits, whole_substeps
 
-GRAVITY = "opt.gravity"
+GRAVITY, INERTIA = "opt.gravity", "body_inertia"
 
 MEANINGFUL = {"actuator_gainprm": [0], "actuator_biasprm": [0, 1, 2]}
 """Of these fields only some numbers mean something for position servos."""
@@ -63,6 +64,9 @@ class PhysicsRandomizer:
         self._limits = [field for field in ("jnt_range", "tendon_range") if field in self.nominal]
         sized = [target.rows for target in targets if target.field == "geom_size" and target.rows is not None]
         self._resized = Resized(torch.cat(sized).unique(), physics) if sized else None
+        if sized and INERTIA not in self.nominal:  # it follows the size, from the nominal one on
+            self.nominal[INERTIA] = self._nominal(INERTIA)
+            physics.expand(INERTIA)
 
     def set_gravity(self, share: float) -> None:
         """Lets worlds have so much of the model's gravity, and what terms add to it, from their next reset on."""
@@ -113,16 +117,40 @@ class PhysicsRandomizer:
             values[index] = changed.clamp(term.least, term.most)
 
 
+def _width(field: str, columns: list[int], model: mujoco.MjModel) -> int:
+    """How many numbers of each element of a field a term changes.
+
+    Raises:
+        ValueError: if the field or the columns are none that can be changed.
+    """
+    if field == "opt.timestep":
+        raise ValueError("opt.timestep is set by what lasts a control step; use the preset's part timing")
+    values = nominal(field, model)
+    if not np.issubdtype(values.dtype, np.floating):
+        raise ValueError(f"{field} holds {values.dtype} numbers; only fields of real numbers can be drawn")
+    width = 1 if values.ndim < 2 else math.prod(values.shape[1:])
+    if columns and (values.ndim != 2 or not all(0 <= column < width for column in columns)):
+        allowed = f"0 to {width - 1}" if values.ndim == 2 else "none"
+        raise ValueError(f"{field} has no columns {columns}; allowed: {allowed}")
+    return len(columns) or len(MEANINGFUL.get(field, range(width)))
+
+
 def _resolve(name: str, term: PhysicsTerm, physics: Physics, source: Source) -> _Term:
-    targets = []
+    targets, widths = [], set()
     for field in term.fields:
         try:
             rows = select(field, term.of, term.names, physics.model)
+            widths.add(_width(field, term.columns, physics.model))
         except ValueError as error:
             raise ValueError(f"randomization term {name}: {error}") from error
         columns = term.columns or MEANINGFUL.get(field)
         targets.append(
             Target(field, *(None if i is None else torch.as_tensor(i).to(physics.device) for i in (rows, columns)))
+        )
+    if term.apply != "scale" and len(widths) > 1:
+        raise ValueError(
+            f"randomization term {name}: what is added to {', '.join(term.fields)} is one draw, but their elements "
+            f"have {' and '.join(map(str, sorted(widths)))} numbers; give each a term of its own"
         )
     draw = source.draw(f"physics.{name}", term.draw, calibrated=1.0 if term.apply == "scale" else 0.0)
     least = -math.inf if term.least is None else term.least

@@ -65,10 +65,9 @@ class Resized:
         self.known = _crossed_squares(torch.from_numpy(model.geom_size[geoms.cpu().numpy()]).to(physics.qpos))
 
     def update(self, ids: Tensor) -> None:
-        """Their bounds for collision detection, and their inertia, which grows as that of solid boxes of equal mass."""
+        """Their inertia, which grows as that of solid boxes of equal mass; their bounds follow in ``set_const``."""
         expand = self.physics.expand
         size = expand("geom_size")[grid(ids, self.geoms)]
-        self.physics.set_bounds(ids, self.geoms, size)
         expand("body_inertia")[grid(ids, self.bodies)] *= _crossed_squares(size) / self.known
 
 

@@ -51,10 +51,11 @@ class ResetConfig:
     own draw of physics, and is seen with other faces each time."""
 
     cache_settle_time: float = 0.08
-    """Seconds for which a block that comes from the cache is left to settle in its new world."""
+    """Seconds for which a block that comes from the cache is left to settle in its new world; not on a GPU."""
 
     refresh: float = 0.03
-    """Share of resets that let a block fall anew though the cache is full; what settles replaces the oldest states."""
+    """Share of resets that let a block fall anew though the cache is full; what settles replaces the oldest states. Not
+    on a GPU, where the cache is filled once, when all worlds are reset."""
 
     def __post_init__(self) -> None:
         for name in ("joint_noise", "drop_from", "position_noise"):

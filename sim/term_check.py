@@ -144,8 +144,14 @@ class _Rollout:
             self.alive.append(alive.clone())
 
     def apart(self, other: "_Rollout") -> tuple[float, float]:
-        """Root mean squares of the differences in places and in what was seen, while both worlds' episodes lasted."""
+        """Root mean squares of the differences in places and in what was seen, while both worlds' episodes lasted.
+
+        Raises:
+            ValueError: if no world's did, so that nothing can be said.
+        """
         alive = torch.stack(self.alive) & torch.stack(other.alive)
+        if not alive.any():
+            raise ValueError(f"in none of {alive.shape[1]} worlds did both episodes outlast a step; check more worlds")
         moved, seen = (
             float((torch.stack(a) - torch.stack(b))[alive].square().mean().sqrt())
             for a, b in ((self.places, other.places), (self.seen, other.seen))

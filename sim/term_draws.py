@@ -56,11 +56,9 @@ def draw_all(
 ) -> dict[str, Tensor]:
     """Values by entry, of at least ``worlds`` worlds; those of the physics are read from the model's fields."""
     generator = torch.Generator().manual_seed(seed)
-    learnt = config.learnt()
-    adr = ADR(config.adr, list(learnt), worlds, generator, list(learnt.values())) if learnt else None
+    adr = _opened(config, worlds, generator)
     everyone = torch.arange(worlds)
     if adr is not None:
-        adr.open(1.0)
         adr.draw(everyone)
     source = _Recorder(generator, adr)
     period = task.action.period
@@ -80,15 +78,24 @@ def draw_all(
         force.step()
     values = {name: torch.cat(drawn) for name, drawn in source.values.items()}
     for name in config.physics:
-        values[f"physics.{name}"] = _fields(config, name, task, adr, worlds, seed, plant, sim or SimConfig())
+        values[f"physics.{name}"] = _fields(config, name, task, worlds, seed, plant, sim or SimConfig())
     return values
+
+
+def _opened(config: RandomizationConfig, worlds: int, generator: torch.Generator) -> ADR | None:
+    """Automatic domain randomization, where a preset has it, with ranges of a width that shows."""
+    learnt = config.learnt()
+    if not learnt:
+        return None
+    adr = ADR(config.adr, list(learnt), worlds, generator, list(learnt.values()))
+    adr.open(1.0)
+    return adr
 
 
 def _fields(
     config: RandomizationConfig,
     name: str,
     task: TaskConfig,
-    adr: ADR | None,
     worlds: int,
     seed: int,
     plant: PlantConfig,
@@ -99,7 +106,9 @@ def _fields(
     spec = build_spec(task.scene, plant)
     equip(spec, config, plant)
     physics = make_physics(spec.compile(), WORLDS, 1, sim)
-    source = Source(torch.Generator(physics.device).manual_seed(seed), adr)
+    generator = torch.Generator(physics.device).manual_seed(seed)
+    adr = _opened(config, WORLDS, generator)
+    source = Source(generator, adr)
     randomizer = PhysicsRandomizer({name: term}, physics, source)
     target = randomizer.terms[0].targets[0]
     ids, drawn = torch.arange(WORLDS, device=physics.device), []

@@ -30,7 +30,7 @@ class Step:
     truncated: Tensor
     """(n,) bool: the episode was cut (time limit, last goal); the value of ``final_critic`` stands for the rest."""
     final_critic: Tensor
-    """(n, c): the critic's observation before any reset."""
+    """(n, c): the critic's observation before any reset; NaN where the simulation diverged, and nobody knows it."""
     successes: Tensor
     """(n,) int64: goals reached in the episode so far, of a world that ended in the whole episode."""
 

@@ -1,7 +1,9 @@
 """Physics on a GPU: MuJoCo Warp, all worlds in one launch of each kernel, the sub-steps captured as a CUDA graph."""
 
+import copy
 import gc
 import math
+from collections.abc import Callable
 from typing import Any
 
 import mujoco
@@ -20,6 +22,8 @@ FASTEST = 1e10
 STATE = ("time", "qpos", "qvel", "act", "ctrl", "xfrc_applied", "history", "qacc_warmstart")
 """What a step begins from."""
 
+Kernels = Callable[[mjw.Model, mjw.Data], None]
+
 DERIVED = {
     "body_mass": ("body_subtreemass", "body_invweight0", "dof_invweight0", "tendon_invweight0", "actuator_acc0"),
     "body_inertia": ("body_invweight0", "dof_invweight0", "tendon_invweight0", "actuator_acc0"),
@@ -33,8 +37,10 @@ DERIVED = {
 class WarpPhysics(Physics):
     """In single precision; nothing leaves the device between a control step and the next.
 
-    Worlds cannot wait for one another: a step is a step of all. Kernels are captured into a CUDA graph at the first
-    step; a field that is expanded later has the graph captured again.
+    Worlds cannot wait for one another: a step is a step of all. What is launched again and again is captured into a
+    CUDA graph the first time; a field that is expanded later has them captured again.
+
+    Warp's own stream and torch's default one wait for each other, as CUDA has it for the legacy default stream.
     """
 
     some_steps = False
@@ -52,7 +58,7 @@ class WarpPhysics(Physics):
         self.warp_device = wp.get_device(device)
         self.device = torch.device(wp.device_to_torch(self.warp_device))
         self._expanded: dict[str, Tensor] = {}
-        self._graphs: dict[int, Any] = {}
+        self._graphs: dict[str, Any] = {}
         self.m: mjw.Model
         """Warp's model; its per-world arrays are those that ``expand`` made."""
         self.d: mjw.Data
@@ -60,7 +66,9 @@ class WarpPhysics(Physics):
         self.state: dict[str, Tensor]
         """What a step begins from, live."""
         with wp.ScopedDevice(self.warp_device):
-            self.m = mjw.put_model(model)
+            self.m = mjw.put_model(_for_gpu(model))
+            self.m.opt.run_qacc_smooth = False  # not needed where the solver starts from the step before
+            self.m.opt.warn_overflow = 0  # else kernels print; the bits are read in ``check``
             self.d = mjw.make_data(
                 model, nworld=n, nconmax=capacity.contacts, njmax=capacity.constraints, nccdmax=capacity.contacts
             )
@@ -84,37 +92,38 @@ class WarpPhysics(Physics):
 
     def forward(self, ids: Tensor) -> None:
         """See ``Physics``; it costs as much for one world as for all."""
-        with wp.ScopedDevice(self.warp_device):
-            mjw.kinematics(self.m, self.d)
+        self._launch("kinematics", mjw.kinematics)
 
     def step(self, nstep: int, ids: Tensor | None = None) -> None:
         """See ``Physics``."""
         if ids is not None:
             raise ValueError("worlds on a GPU are stepped together; some cannot be stepped while the others wait")
+        for _ in range(nstep):
+            self._launch("step", mjw.step)
+        self._launch("kinematics", mjw.kinematics)  # a step leaves positions of before it
+
+    def _launch(self, name: str, function: Kernels) -> None:
         with wp.ScopedDevice(self.warp_device):
             if not self.warp_device.is_cuda:
-                self._step(nstep)
+                function(self.m, self.d)
                 return
-            if nstep not in self._graphs:
-                self._graphs[nstep] = self._captured(nstep)
-            wp.capture_launch(self._graphs[nstep])
+            if torch.cuda.current_stream(self.device) != torch.cuda.default_stream(self.device):
+                raise RuntimeError("physics is used on a CUDA stream that Warp does not wait for; use the default one")
+            if name not in self._graphs:
+                self._graphs[name] = self._captured(function)
+            wp.capture_launch(self._graphs[name])
 
-    def _step(self, nstep: int) -> None:
-        for _ in range(nstep):
-            mjw.step(self.m, self.d)
-        mjw.kinematics(self.m, self.d)  # a step leaves positions of before it
-
-    def _captured(self, nstep: int) -> Any:
-        """The graph of so many sub-steps; the worlds stay as they are."""
+    def _captured(self, function: Kernels) -> Any:
+        """The graph of a function's kernels; the worlds stay as they are."""
         before = {name: value.clone() for name, value in self.state.items()}
-        self._step(nstep)  # compiles what is not compiled yet, which cannot be done while capturing
+        function(self.m, self.d)  # compiles what is not compiled yet, which cannot be done while capturing
         for name, value in before.items():
             self.state[name].copy_(value)
         collecting = gc.isenabled()
         gc.disable()  # freed memory would break the capture
         try:
             with wp.ScopedCapture() as capture:
-                self._step(nstep)
+                function(self.m, self.d)
         finally:
             if collecting:
                 gc.enable()
@@ -146,8 +155,7 @@ class WarpPhysics(Physics):
 
     def set_const(self, ids: Tensor) -> None:
         """See ``Physics``; it costs as much for one world as for all, and changes nothing where nothing was written."""
-        with wp.ScopedDevice(self.warp_device):
-            mjw.set_const(self.m, self.d, restore=False)
+        self._launch("set_const", _set_const)
 
     def diverged(self, ids: Worlds = EVERY) -> Tensor:
         """Whether a state in worlds ``ids`` is not finite or far too large, (m,) bool."""
@@ -180,3 +188,14 @@ class WarpPhysics(Physics):
         for name, value in state["state"].items():
             self.state[name].copy_(value)
         self.forward(torch.arange(self.n, device=self.device))
+
+
+def _set_const(m: mjw.Model, d: mjw.Data) -> None:
+    mjw.set_const(m, d, restore=False)
+
+
+def _for_gpu(model: mujoco.MjModel) -> mujoco.MjModel:
+    """The model with matrices as MuJoCo Warp likes them: dense for one so small, where the CPU wants them sparse."""
+    other = copy.copy(model)
+    other.opt.jacobian = mujoco.mjtJacobian.mjJAC_AUTO
+    return other

@@ -17,7 +17,12 @@ from inhand.train import TrainJob, run_training
 from policy import parallel
 from policy.checkpoint import find
 from policy.checkpoint import load as load_checkpoint
+from randomization.config import RandomizationConfig
+from randomization.terms import PhysicsTerm
+from sim.backend import SimConfig
 from sim.env import ReorientEnv
+from sim.task import TaskConfig
+from sim.term_draws import draw_all
 from tests.elsewhere import DEVICE, Elsewhere, elsewhere, waits
 
 pytest.importorskip("mujoco_warp", reason="needs the extra gpu")
@@ -95,6 +100,15 @@ def test_a_run_learns_and_resumes(overrides: list[str], tmp_path: Path, monkeypa
         assert run_training(job(tmp_path / "run", *overrides, "train.steps=240", "resume=true")).control_steps == 240
     weights = load_checkpoint(find(tmp_path / "run" / "checkpoints")[-1])["actor"]
     assert all(value.isfinite().all() for value in weights.values())
+
+
+def test_the_fields_of_a_preset_that_learns_are_drawn_there(monkeypatch: pytest.MonkeyPatch):
+    preset = RandomizationConfig(physics={"damping": PhysicsTerm(["dof_damping"], "adr_factor(1)", of="robot")})
+    with away(monkeypatch):
+        sim = SimConfig("warp", "cpu", contacts=48, constraints=192)
+        drawn = draw_all(preset, TaskConfig(), 8, 0, sim=sim)["physics.damping"]
+    factors = drawn.unique()
+    torch.testing.assert_close(factors, torch.tensor([1 / np.e, np.e], dtype=factors.dtype))
 
 
 def test_a_chain_leads_to_a_policy_that_is_evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

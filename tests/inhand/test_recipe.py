@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from inhand.config import UsageError, load
-from inhand.recipe import RecipeConfig, Stage, stage_overrides
+from inhand.launch import quoted
+from inhand.recipe import RecipeConfig, Stage, evaluation, stage_overrides
 from inhand.train import TrainJob
 from policy import artefact
 from policy.progress import read_progress
@@ -47,6 +48,22 @@ def test_a_stage_gets_its_share_its_own_overrides_and_those_given_but_what_belon
     assert (student.train.steps, student.train.num_envs) == (250, 8)
     assert not student.recipe.stages
     assert student.out is None
+
+
+@pytest.mark.parametrize("run", ["outputs/a,b", "outputs/g=0.99", "outputs/My Run (1)", "outputs/x{1}", "outputs/it's"])
+def test_a_run_may_have_any_name(run: str):
+    whole = load("train", TrainJob, [f"run={quoted(run)}", "recipe=tiny"])
+    _, student, finished = (load("train", TrainJob, stage_overrides(stage, whole, [])) for stage in whole.recipe.stages)
+    assert (student.run, student.teacher) == (f"{run}/student", f"{run}/teacher/policy")
+    assert finished.init == f"{run}/student"
+
+
+def test_policies_are_judged_at_the_task_that_was_asked_for():
+    asked = ["task.goal.law=so3", "task.goal.threshold=0.2", "task.scene.timestep=0.01", "task.goal.near=0.5"]
+    judged = evaluation(job("recipe=tiny", "randomization=none", *asked), "finished")
+    assert (judged.goal.law, judged.goal.threshold, judged.goal.near) == ("so3", 0.2, 0.0)
+    assert judged.goal.time_limit == 80.0
+    assert judged.scene.timestep == 0.01 and judged.randomization.name == "none"
 
 
 @pytest.mark.parametrize("recipe", ["fast", "tiny"])

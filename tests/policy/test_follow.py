@@ -122,6 +122,15 @@ def test_a_follower_goes_on_where_one_was_killed(tmp_path: Path):
     assert [score.update for score in follow(tmp_path, play, SETTINGS, console=quiet())] == [3, 2, 1, 5, 4]
 
 
+def test_the_best_policy_outlives_an_export_that_was_cut_short(tmp_path: Path):
+    trained(tmp_path, 1)
+    follow(tmp_path, play, SETTINGS, console=quiet())
+    best = artefact.load(tmp_path / "best").contract
+    (tmp_path / "best").rename(tmp_path / ".best.replaced")  # between the two renames of an export
+    follow(tmp_path, play, SETTINGS, console=quiet())
+    assert artefact.load(tmp_path / "best").contract == best
+
+
 def test_checkpoints_that_vanish_or_are_damaged_are_skipped_with_a_word(tmp_path: Path):
     trained(tmp_path, 3)
     (tmp_path / "checkpoints/00000002.pt").write_bytes(b"cut short")

@@ -9,6 +9,7 @@ from policy.experience import Rollout
 from policy.network import Actor, Critic, NetworkConfig
 from policy.ppo import PPO, clipped_loss
 from policy.ppo_config import PPOConfig
+from policy.precision import has_bf16
 from policy.rollout import Collector
 from tests.policy.toy import CRITIC, POLICY, CountdownEnv, GaussianEnv, ToyEnv
 
@@ -31,7 +32,10 @@ def test_clipped_loss_by_hand():
     assert clipped_loss(ratio.log(), advantage, 0.2).item() == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("bf16", [False, True])
+needs_bf16 = pytest.mark.skipif(not has_bf16(torch.device("cpu")), reason="this processor computes no bfloat16")
+
+
+@pytest.mark.parametrize("bf16", [False, pytest.param(True, marks=needs_bf16)])
 def test_the_first_gradient_is_that_of_the_plain_policy_gradient(bf16):
     ppo, collector = learner(PPOConfig(epochs=1, minibatches=1, bf16=bf16, learning_rate=1e-12))
     metrics = ppo.update(collector.collect(20))
@@ -67,6 +71,7 @@ def test_the_critic_learns_its_own_returns_and_the_actor_keeps_its_advantages():
     assert any(not torch.equal(a, b) for a, b in zip(ppo.critic.parameters(), other.critic.parameters(), strict=True))
 
 
+@needs_bf16
 def test_bfloat16_learns_the_same():
     def first_step(bf16: bool) -> torch.Tensor:
         ppo, collector = learner(PPOConfig(epochs=1, minibatches=1, bf16=bf16, max_grad_norm=1e9))

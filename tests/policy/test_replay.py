@@ -1,5 +1,7 @@
 """The replay buffer against a plain list of everything that was ever written."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -84,6 +86,26 @@ def test_files_of_another_size_are_refused(tmp_path: Path):
         with pytest.raises(ValueError, match=r"steps\.f16 has 660 bytes, a replay buffer of this run has"):
             replay(tmp_path, **other)
     assert (tmp_path / "steps.f16").stat().st_size == CAPACITY * N * 11 * 2
+
+
+def test_a_disk_without_room_is_named_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    with pytest.raises(ValueError, match=r"steps\.f16 of 0\.00 GB cannot be made: No space left on device"):
+        replay(tmp_path)
+    monkeypatch.undo()
+    assert replay(tmp_path).time == 0
+
+
+def test_a_run_that_begins_anew_counts_anew(tmp_path: Path):
+    write(replay(tmp_path), range(3 * CAPACITY))
+    buffer = replay(tmp_path)  # of another run, without a checkpoint, in the same directory
+    write(buffer, range(CAPACITY + 2))
+    again = replay(tmp_path)
+    again.load_state_dict(buffer.state_dict())
+    assert_holds(again, range(again.oldest, again.time))
 
 
 @pytest.mark.parametrize("guard", [CAPACITY, CAPACITY + 1])

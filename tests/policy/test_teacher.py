@@ -10,6 +10,7 @@ import torch
 from rich.console import Console
 
 from policy.progress import read_progress
+from policy.replay import ENDED
 from policy.runtime import PolicyRuntime
 from policy.teacher import TeacherRun
 from policy.teacher_config import TeacherConfig
@@ -17,6 +18,7 @@ from policy.train import train
 from policy.train_config import TrainConfig
 from robot.action import ActionContract
 from robot.observation import ObservationContract
+from sim.task import RewardConfig
 from tests.policy.teaching import HORIZON, NETWORK, WORLDS, config
 from tests.policy.toy import GaussianEnv
 from tests.policy.turning import REACH, TurningEnv, steps_per_goal, straight
@@ -87,6 +89,16 @@ def test_what_is_remembered_is_what_happened(tmp_path: Path):
     assert set(ends) == {0, 1}
 
 
+def test_a_step_after_which_nothing_is_known_teaches_nothing(tmp_path: Path):
+    teacher = TeacherRun(config(1), TurningEnv(WORLDS, 1, diverging=0.1), tmp_path)
+    for _ in range(6):
+        teacher.update()
+    assert all(bool(value.isfinite().all()) for value in teacher.actor.state_dict().values())
+    replay, world = teacher.replay, torch.arange(WORLDS)
+    ends = torch.cat([replay.end(torch.full_like(world, time), world) for time in range(19)])
+    assert set(ends.tolist()) == {0, ENDED.index("truncated")}
+
+
 def refused(directory: Path, word: str, settings: TrainConfig, env: Any = None, **attributes: Any) -> None:
     env = env or TurningEnv(WORLDS)
     for name, value in attributes.items():
@@ -106,6 +118,8 @@ def test_what_a_teacher_cannot_learn_from_is_refused_by_name(tmp_path: Path):
     refused(tmp_path, "GaussianEnv has none", config(1), GaussianEnv(WORLDS))
     refused(tmp_path, "guard is 32 control steps, 4 of each world", config(1, {"guard": WORLDS * 4}))
     refused(tmp_path, "leaves 3 of each", config(1, {"guard": WORLDS * 37}))
+    dear = replace(TurningEnv(WORLDS).task, reward=RewardConfig(drop=-15.0))
+    refused(tmp_path, r"a drop earns -15.0 .*train\.teacher\.lowest=", config(1), task=dear)
 
 
 def test_learning_waits_until_enough_is_known(tmp_path: Path):

@@ -10,7 +10,7 @@ from robot import rotation
 from robot.action import ActionContract
 from robot.goal import GoalConfig, GoalTracker
 from robot.observation import ObservationContract
-from sim.task import TaskConfig
+from sim.task import RewardConfig, TaskConfig
 from sim.vector_env import Observation, Step
 
 REACH = 0.3
@@ -24,11 +24,12 @@ class TurningEnv:
     critic_contract = ObservationContract(("object_pos", "object_quat", "goal_quat"))
     action_contract: ActionContract = ActionContract(bins=0)
 
-    def __init__(self, n: int, seed: int = 0, lost: float = 0.0) -> None:
-        """``lost``: share of the blocks that are lost in a step."""
+    def __init__(self, n: int, seed: int = 0, lost: float = 0.0, diverging: float = 0.0) -> None:
+        """``lost``: share of the blocks that are lost in a step; ``diverging``: of those whose world breaks down."""
         self.num_envs = n
-        self.lost = lost
-        self.task = TaskConfig(goal=GoalConfig(max_successes=10, time_limit=4.0), action=self.action_contract)
+        self.lost, self.diverging = lost, diverging
+        goal, reward = GoalConfig(max_successes=10, time_limit=4.0), RewardConfig(drop=-5.0)
+        self.task = TaskConfig(goal=goal, action=self.action_contract, reward=reward)
         self.generator = torch.Generator().manual_seed(seed)
         self.goals = GoalTracker(self.task.goal, n, self.generator, self.action_contract.period)
         self.quat = rotation.identity(n)
@@ -45,6 +46,8 @@ class TurningEnv:
         truncated = (goal.timed_out | goal.finished) & ~terminated
         reward = self.task.reward.of(goal.progress, goal.remaining, goal.reached, terminated)
         final, successes = self._observe().critic, self.goals.successes.clone()
+        diverged = torch.rand(self.num_envs, generator=self.generator) < self.diverging
+        final[diverged], terminated, truncated = torch.nan, terminated | diverged, truncated & ~diverged
         self._reset((terminated | truncated).nonzero().squeeze(-1))
         return Step(self._observe(), reward, terminated, truncated, final, successes)
 

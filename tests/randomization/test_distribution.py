@@ -57,6 +57,16 @@ def test_no_draw_lies_outside_the_bounds(text):
     assert low - 1e-6 <= float(draws.min()) and float(draws.max()) <= high + 1e-6
 
 
+@pytest.mark.parametrize(
+    "text", ["uniform(0.5, 0.5)", "normal(0.5, 0)", "log_uniform(2, 2)", "reciprocal_uniform(2, 2)"]
+)
+def test_a_distribution_without_width_is_its_only_value(text):
+    distribution = parse(text)
+    draws = distribution.sample((100,), torch.Generator().manual_seed(0))
+    assert distribution.distance(draws) == 0.0
+    assert distribution.distance(draws + 0.1) == 1.0
+
+
 def test_bernoulli_and_constant():
     draws = parse("bernoulli(0.3, 1)").sample((20_000,), torch.Generator().manual_seed(0)).numpy()
     assert set(np.unique(draws)) == {0.0, 1.0}

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from inhand.config import load
+from inhand.rig import RigJob
 from randomization.terms import ForceTerm, TimingTerm
 from sim.env import ReorientEnv
 from sim.task import TaskConfig
@@ -67,12 +69,18 @@ def test_dactyl_has_the_unmodelled_effects_of_appendix_c_2(dactyl):
     assert dactyl.timing == TimingTerm("reciprocal_uniform(1250, 10000)")
     backlash = dactyl.backlash
     assert (backlash.draw, backlash.rate, backlash.least) == ("normal(1, 0.1)", 4.25, 2.0)
-    # robogym counts joints from 0, and drives a coupled pair as its FJ1
-    assert backlash.down == {"rh_A_FFJ4": 2.93, "rh_A_MFJ0": 1.92, "rh_A_RFJ3": 3.35, "rh_A_LFJ3": 3.87,
-                             "rh_A_LFJ0": 1.39, "rh_A_THJ4": 1.25}  # fmt: skip
-    assert backlash.up == {"rh_A_FFJ0": 1.86, "rh_A_MFJ0": 1.44, "rh_A_RFJ3": 2.98, "rh_A_RFJ0": 2.07,
-                           "rh_A_LFJ3": 2.94, "rh_A_LFJ0": 1.41, "rh_A_THJ5": 2.82, "rh_A_THJ4": 1.53,
-                           "rh_A_THJ2": 2.86, "rh_A_THJ1": 2.10}  # fmt: skip
+    # robogym's table, in the names and directions of its hand, which is that of Gymnasium-Robotics
+    down = {"FFJ3": 2.93, "MFJ1": 1.92, "RFJ2": 3.35, "LFJ2": 3.87, "LFJ1": 1.39, "THJ3": 1.25}
+    up = {"FFJ1": 1.86, "MFJ1": 1.44, "RFJ2": 2.98, "RFJ1": 2.07, "LFJ2": 2.94, "LFJ1": 1.41,
+          "THJ4": 2.82, "THJ3": 1.53, "THJ1": 2.86, "THJ0": 2.10}  # fmt: skip
+    theirs = load("rig", RigJob, ["plant=gymnasium_robotics"]).plant
+    signs = {each.joint: each.sign for each in theirs.joints.values()}
+    ours = {each.actuator.removeprefix("robot0:A_"): name for name, each in theirs.actuators.items()}
+    expected: dict[float, dict[str, float]] = {-1.0: {}, 1.0: {}}
+    for direction, rates in ((-1.0, down), (1.0, up)):
+        for joint, rate in rates.items():
+            expected[direction * signs[f"robot0:{joint}"]][ours[joint]] = rate
+    assert (backlash.down, backlash.up) == (expected[-1.0], expected[1.0])
 
 
 def test_the_ablations_of_table_4_leave_out_what_they_say(dactyl, none):

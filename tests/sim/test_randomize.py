@@ -76,7 +76,9 @@ def test_fields_follow_table_1(dactyl):
 
 
 def test_a_resized_block_is_what_the_compiler_would_make(dactyl):
-    physics = randomized({"object_size": dactyl.physics["object_size"]}, n=3)
+    physics, randomizer = prepared({"object_size": dactyl.physics["object_size"]}, 3)
+    for _ in range(2):  # the second size follows from the nominal one, too
+        randomizer.reset(torch.arange(3))
     for world in range(3):
         ours = physics.batch.get_model(world)
         spec = build_spec(SceneConfig())
@@ -84,6 +86,22 @@ def test_a_resized_block_is_what_the_compiler_would_make(dactyl):
         theirs = spec.compile()
         for field in ("geom_rbound", "geom_aabb", "bvh_aabb", "body_inertia"):
             np.testing.assert_allclose(getattr(ours, field), getattr(theirs, field), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("fields", "columns", "apply", "message"),
+    [
+        (["dof_damping"], [0], "scale", r"term x: dof_damping has no columns \[0\]; allowed: none"),
+        (["geom_friction"], [3], "scale", r"term x: geom_friction has no columns \[3\]; allowed: 0 to 2"),
+        (["body_mass", "body_inertia"], [], "add", "term x: what is added .* have 1 and 3 numbers"),
+        (["opt.iterations"], [], "scale", "term x: opt.iterations holds int"),
+        (["opt.timestep"], [], "scale", "term x: opt.timestep is set by what lasts a control step; use .* timing"),
+    ],
+)
+def test_terms_that_cannot_be_applied_are_named(fields: list[str], columns: list[int], apply: str, message: str):
+    term = PhysicsTerm(fields=fields, draw="uniform(0.9, 1.1)", of="all", apply=apply, columns=columns)
+    with pytest.raises(ValueError, match=message):
+        prepared({"x": term}, 2)
 
 
 def test_derived_constants_follow(dactyl):
