@@ -62,6 +62,14 @@ print(json.dumps({"red": red, "strings": strings}))
 """
 
 
+CUDA = """
+import warp as wp
+wp.config.log_level = wp.LOG_ERROR
+print(f"{wp.get_cuda_toolkit_version()[0]}.0")
+print(*(device.name for device in wp.get_cuda_devices()))
+"""
+
+
 @dataclass(frozen=True)
 class Finding:
     """One thing that was looked at."""
@@ -134,10 +142,10 @@ def gpu_physics() -> Iterator[Finding]:
     if any(importlib.util.find_spec(name) is None for name in ("warp", "mujoco_warp")):
         return
     # in a process of its own: a broken driver takes its process down
-    code = "import warp as wp; wp.config.log_level = wp.LOG_ERROR; print(*(d.name for d in wp.get_cuda_devices()))"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    missing = "no CUDA device; it needs an NVIDIA GPU and its driver, which nvidia-smi shows"
-    yield Finding("GPU physics", "device", run.stdout.strip() or missing)
+    run = subprocess.run([sys.executable, "-c", CUDA], capture_output=True, text=True, check=False)
+    needed, _, devices = run.stdout.partition("\n")
+    missing = f"no CUDA device; it needs an NVIDIA GPU and a driver of CUDA {needed} or newer, which nvidia-smi shows"
+    yield Finding("GPU physics", "device", devices.strip() or missing)
 
 
 def rendering() -> Finding:

@@ -69,7 +69,8 @@ def _warp(model: mujoco.MjModel, n: int, config: SimConfig) -> Physics:
     if not device:
         if not wp.is_cuda_available():
             raise BackendUnavailable(
-                "sim.backend=warp finds no CUDA device; it needs an NVIDIA GPU and its driver (nvidia-smi shows both)"
+                "sim.backend=warp finds no CUDA device; it needs an NVIDIA GPU and a driver of CUDA "
+                f"{wp.get_cuda_toolkit_version()[0]}.0 or newer (nvidia-smi shows both)"
             )
         # torchrun numbers the ranks of a machine
         device = f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % wp.get_cuda_device_count()}"

@@ -66,11 +66,12 @@ class WarpPhysics(Physics):
         self.state: dict[str, Tensor]
         """What a step begins from, live."""
         with wp.ScopedDevice(self.warp_device):
-            self.m = mjw.put_model(_for_gpu(model))
+            suited = _for_gpu(model)
+            self.m = mjw.put_model(suited)
             self.m.opt.run_qacc_smooth = False  # not needed where the solver starts from the step before
             self.m.opt.warn_overflow = 0  # else kernels print; the bits are read in ``check``
             self.d = mjw.make_data(
-                model, nworld=n, nconmax=capacity.contacts, njmax=capacity.constraints, nccdmax=capacity.contacts
+                suited, nworld=n, nconmax=capacity.contacts, njmax=capacity.constraints, nccdmax=capacity.contacts
             )
             # everything is a view of what Warp computes on
             self.state = {name: wp.to_torch(getattr(self.d, name)) for name in STATE}

@@ -107,8 +107,8 @@ def test_the_fields_of_a_preset_that_learns_are_drawn_there(monkeypatch: pytest.
     with away(monkeypatch):
         sim = SimConfig("warp", "cpu", contacts=48, constraints=192)
         drawn = draw_all(preset, TaskConfig(), 8, 0, sim=sim)["physics.damping"]
-    factors = drawn.unique()
-    torch.testing.assert_close(factors, torch.tensor([1 / np.e, np.e], dtype=factors.dtype))
+    assert drawn.numel() >= 8 and float(drawn.log().std()) > 0.3  # of exponents in [-1, 1]
+    assert float(drawn.log().abs().max()) <= 1.0 + 1e-6
 
 
 def test_a_chain_leads_to_a_policy_that_is_evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
