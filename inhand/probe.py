@@ -65,7 +65,8 @@ print(json.dumps({"red": red, "strings": strings}))
 CUDA = """
 import warp as wp
 wp.config.log_level = wp.LOG_ERROR
-print(f"{wp.get_cuda_toolkit_version()[0]}.0")
+toolkit = wp.get_cuda_toolkit_version()
+print(f"a driver of CUDA {toolkit[0]}.0 or newer" if toolkit else "a build of Warp with CUDA")
 print(*(device.name for device in wp.get_cuda_devices()))
 """
 
@@ -144,7 +145,7 @@ def gpu_physics() -> Iterator[Finding]:
     # in a process of its own: a broken driver takes its process down
     run = subprocess.run([sys.executable, "-c", CUDA], capture_output=True, text=True, check=False)
     needed, _, devices = run.stdout.partition("\n")
-    missing = f"no CUDA device; it needs an NVIDIA GPU and a driver of CUDA {needed} or newer, which nvidia-smi shows"
+    missing = f"no CUDA device; it needs an NVIDIA GPU and {needed}, which nvidia-smi shows"
     yield Finding("GPU physics", "device", devices.strip() or missing)
 
 

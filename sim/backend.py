@@ -68,9 +68,10 @@ def _warp(model: mujoco.MjModel, n: int, config: SimConfig) -> Physics:
     device = config.device
     if not device:
         if not wp.is_cuda_available():
+            toolkit = wp.get_cuda_toolkit_version()
+            driver = f"a driver of CUDA {toolkit[0]}.0 or newer" if toolkit else "a build of Warp with CUDA"
             raise BackendUnavailable(
-                "sim.backend=warp finds no CUDA device; it needs an NVIDIA GPU and a driver of CUDA "
-                f"{wp.get_cuda_toolkit_version()[0]}.0 or newer (nvidia-smi shows both)"
+                f"sim.backend=warp finds no CUDA device; it needs an NVIDIA GPU and {driver} (nvidia-smi shows both)"
             )
         # torchrun numbers the ranks of a machine
         device = f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % wp.get_cuda_device_count()}"
