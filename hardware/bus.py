@@ -169,7 +169,7 @@ class Subscriber:
             ValueError: if a stream is unknown.
             OSError: if an address is none to connect to.
         """
-        self._from_start = from_start
+        self._from, self._from_start = " or ".join(addresses), from_start
         self._socket = zmq.Context.instance().socket(zmq.SUB)
         self._socket.linger = 0
         self._socket.rcvhwm = queue
@@ -221,7 +221,7 @@ class Subscriber:
         newest = self._newest.get(stream)
         if newest is None:
             rejected = f" ({self.malformed[stream]} malformed ones refused)" if self.malformed[stream] else ""
-            raise StaleStream(f"no message on stream {stream} yet{rejected}")
+            raise StaleStream(f"no message on stream {stream} yet from {self._from}{rejected}")
         age = newest.age_ns / NS
         if age < -CLOCK_SLACK:
             raise StaleStream(

@@ -74,8 +74,11 @@ class MaxAge:
     """
 
     hand: float = 0.05
+    """Of the hand's state."""
     mocap: float = 0.1
+    """Of the motion-capture frame."""
     camera: float = 0.3
+    """Of each camera's image."""
     command: float = 0.25
     """Of the order that the hand has carried out last."""
 

@@ -212,13 +212,13 @@ def main() -> None:
         cameras = BusCameras(config.endpoints, controller.source.cameras)
         devices = Devices(BusHand(config.endpoints, out), BusMocap(config.endpoints), cameras)
         loop = ControlLoop(config, controller, devices, out)
-        log.info("limits in force\n%s", controller.limiter.describe())
         gc.collect()
         gc.freeze()  # before the hand is asked to listen: it takes long
         out.wait_for_subscribers(config.listeners, config.start_timeout)
         loop.wait_for_devices()
     except (ArtefactError, ValueError, RuntimeError, OSError) as error:
         sys.exit(f"the control loop cannot start: {error}")
+    log.info("limits in force\n%s", controller.limiter.describe())
     lifetime = Lifetime()  # not sooner: what only waits for others may be killed
     say_ready()
     print(loop.run(lifetime).lines(), file=sys.stderr)

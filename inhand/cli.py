@@ -14,6 +14,19 @@ from inhand.verbs import USER_ERRORS, VERBS, Verb
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line, that of the process by default, and returns the exit status."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _main(arguments)
+    except BrokenPipeError:  # as of `inhand train --help | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor shall the interpreter complain at its end
+        return 1
+
+
+def _main(arguments: list[str]) -> int:
+    if arguments == ["--version"]:
+        from importlib.metadata import version
+
+        print(version("inhand"))
+        return 0
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         from inhand.help import overview
 
@@ -42,6 +55,8 @@ def run(name: str, verb: Verb, arguments: Sequence[str]) -> int:
     def attempt(config: object) -> int:
         try:
             return function(config) or 0
+        except UsageError as error:
+            return _fail(f"inhand {name}", str(error), 2)
         except Exception as error:
             if "HYDRA_FULL_ERROR" in os.environ or not _is_user_error(error):
                 raise

@@ -137,6 +137,8 @@ def _explain_one(verb: str, schema: type, text: str, error: Exception) -> str:
         return f"{key} is a section, not a value; its keys: {', '.join(inside)}"
     if override.is_sweep_override():
         return f"{text!r} holds several values; a list is written {key}=[...], a sweep needs --multirun"
+    if known[key] == "int" and isinstance(value, float) and value.is_integer():
+        return f"{key} is a whole number; write it without a point or an exponent: {key}={int(value)}"
     example = plain(OmegaConf.select(values, key))
     return f"{key}={value!r} is not of type {known[key]}; valid, and the default: {key}={example}"
 

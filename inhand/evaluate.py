@@ -84,6 +84,8 @@ class EvalJob:
             raise ValueError(f"with follow there is no out and no video; {self.follow} keeps what was measured")
         if self.follow_idle < 0.0:
             raise ValueError(f"follow_idle is {self.follow_idle} minutes; it must not be negative")
+        if self.physics_threads < 0:
+            raise ValueError(f"physics_threads is {self.physics_threads}; allowed: 0 or more")
         if self.trials < 1:
             raise ValueError(f"trials is {self.trials}; 1 or more are needed")
         if not 0 <= self.video_trial < self.trials:
@@ -101,7 +103,7 @@ def run(job: EvalJob) -> None:
         run_following(job, Path(job.follow))
         return
     result, clip = run_evaluation(job)
-    name = f"block, {job.goal.law} goals, randomization {job.randomization.name}, plant {job.plant.name}"
+    name = f"{job.policy}: block, {job.goal.law} goals, randomization {job.randomization.name}, plant {job.plant.name}"
     report.console().print(table({name: result}))
     if job.out is not None:
         report.write_json(

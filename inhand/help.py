@@ -14,7 +14,8 @@ inhand turns a block in a Shadow hand: train in randomized simulation, deploy to
 """
 FLAGS = """\
 `--key=value` and `--key value` mean key=value. Hydra's own flags work too: `--cfg job` prints the configuration and
-stops, `-m key=1,2` sweeps over values, `--hydra-help` tells the rest. HYDRA_FULL_ERROR=1 shows where an error
+stops, `-m key=1,2` sweeps over values (`-m 'run=outputs/seed${train.seed}' train.seed=0,1,2` trains three times),
+`--hydra-help` tells the rest. HYDRA_FULL_ERROR=1 shows where an error
 came from."""
 
 
@@ -43,6 +44,8 @@ def explanation(name: str, verb: Verb, schema: type) -> str:
             lines.append(f"  {key.name}.")
         else:
             default = plain(_value(values, key.name))
+            if len(default) > WIDTH:
+                default = "see --cfg job"
             lines.append(f"  {key.name} ({key.type}, {'to be given' if default == MISSING else default})")
         lines += textwrap.wrap(key.doc, WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
     if options := groups(name, schema):

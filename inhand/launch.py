@@ -49,9 +49,10 @@ def launch(
     known = [*(key.name for key in keys(schema)), *groups(verb, schema), *(synonyms or {})]
     foreign = parser._option_string_actions.keys() - {f"--{name}" for name in known}
     arguments = _without_dashes(arguments, known, foreign)
-    flags = parser.parse_args(list(arguments))
+    flags = parser.parse_intermixed_args(list(arguments))
     named = _with_keys(flags.overrides, bare_keys, synonyms or {})
-    arguments = [named.get(each, each) for each in arguments]
+    # flags first: Hydra, which reads them again, does not look for them between overrides
+    arguments = [each for each in arguments if each not in named] + list(named.values())
     register(verb, schema)
     if flags.config_name is None and flags.config_path is None and flags.config_dir is None and not flags.hydra_help:
         for overrides in _jobs(list(named.values()), sweep=flags.multirun):
@@ -100,6 +101,8 @@ def _with_keys(arguments: Sequence[str], bare_keys: Sequence[str], synonyms: Map
             named[argument] = f"{synonyms.get(key, key)}{equals}{value}"
         elif not bare:
             named[argument] = argument
+        elif any(each.startswith(f"{bare[0]}=") for each in arguments):
+            raise UsageError(f"{bare[0]} is given twice: {argument} and {bare[0]}=")
         else:
             named[argument] = f"{bare.pop(0)}={quoted(argument)}"
     return named

@@ -56,11 +56,12 @@ class RandomizationJob:
 def run(job: RandomizationJob) -> int:
     """Prints the table; 1 if a term has no effect, or draws other values than it says."""
     config = job.randomization
+    rows, faults = [], []
     if not any(config.entries()):
         print(f"preset {config.name}: nothing is randomized")
-        return 0
-    rows, faults = _show(config) if job.action == "show" else _check(job)
-    report.show(f"randomization {config.name}", rows)
+    else:
+        rows, faults = _show(config) if job.action == "show" else _check(job)
+        report.show(f"randomization {config.name}", rows)
     if job.out is not None:
         report.write_json(job.out, {"preset": config.name, "terms": rows, "faults": faults})
     for fault in faults:

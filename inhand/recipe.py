@@ -70,10 +70,8 @@ class RecipeConfig:
 class StageState:
     """How far a stage has come."""
 
-    exists: bool
-    """It has a directory."""
-
-    has_checkpoint: bool
+    begun: bool
+    """It has a checkpoint."""
 
     result: dict[str, Any] | None
     """What came of it, if it is over."""
@@ -83,7 +81,7 @@ class StageState:
         """How far the stage in ``directory`` has come."""
         result = directory / RESULT
         over = json.loads(result.read_text()) if result.is_file() else None
-        return cls(directory.exists(), bool(find(directory / "checkpoints")), over)
+        return cls(bool(find(directory / "checkpoints")), over)
 
 
 def stage_overrides(stage: Stage, job: "TrainJob", given: list[str]) -> list[str]:

@@ -9,9 +9,9 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 
 from inhand import report
-from inhand.config import load
+from inhand.config import UsageError, load
 from inhand.policies import locate
-from inhand.recipe import RESULT, RecipeConfig, StageState, choose, evaluation, stage_overrides
+from inhand.recipe import RESULT, RecipeConfig, Stage, StageState, choose, evaluation, stage_overrides
 from policy import artefact, parallel, relaunch
 from policy.adr_curve import draw_adr_curve
 from policy.checkpoint import find
@@ -58,6 +58,8 @@ class TrainJob:
     """File to write the result to, as JSON."""
 
     def __post_init__(self) -> None:
+        if self.physics_threads < 0:
+            raise ValueError(f"physics_threads is {self.physics_threads}; allowed: 0 or more")
         report.check_out(self.out)
 
 
@@ -108,7 +110,7 @@ def run_recipe(job: TrainJob, given: list[str]) -> int:
         ValueError: if the directory of a stage exists, without ``resume``, and this launch has not begun it.
         UsageError: if a stage cannot be composed.
     """
-    jobs = [load("train", TrainJob, stage_overrides(stage, job, given)) for stage in job.recipe.stages]
+    jobs = [_stage_job(stage, job, given) for stage in job.recipe.stages]
     names = [stage.name for stage in job.recipe.stages]
     evaluation(job, names[-1])  # refused now, or after hours
     with parallel.group():
@@ -127,14 +129,21 @@ def run_recipe(job: TrainJob, given: list[str]) -> int:
     return 0
 
 
+def _stage_job(stage: Stage, job: TrainJob, given: list[str]) -> TrainJob:
+    try:
+        return load("train", TrainJob, stage_overrides(stage, job, given))
+    except UsageError as error:
+        raise UsageError(f"stage {stage.name} of the recipe: {error}") from error
+
+
 def _run_stages(job: TrainJob, jobs: list[TrainJob]) -> list[dict[str, Any]] | None:
     """What came of each stage of ``job``, those included that were over before; None if one was interrupted."""
     resume = job.resume or relaunch.goes_on(Path(job.run))
     # rank 0 looks before any stage begins: what others saw later could already be its work
     states = parallel.from_main([StageState.of(Path(each.run)) for each in jobs])
     for each, state in zip(jobs, states, strict=True):
-        if state.exists and not resume:
-            raise ValueError(f"{each.run} exists already; resume the recipe, or give it another directory")
+        if state.begun and not resume:
+            raise ValueError(f"{each.run} has been trained in already; resume the recipe, or give another directory")
     relaunch.remember(Path(job.run))
     main = parallel.rank() == 0
     results: list[dict[str, Any]] = []
@@ -143,7 +152,7 @@ def _run_stages(job: TrainJob, jobs: list[TrainJob]) -> list[dict[str, Any]] | N
         if result is None:
             if main:
                 report.console().rule(f"{stage.name}, {stage.share:.0%} of the budget")
-            trained = run_training(replace(each, resume=state.has_checkpoint))
+            trained = run_training(replace(each, resume=state.begun))
             if main:
                 _tell(each, trained)
             if trained.interrupted:
@@ -172,7 +181,7 @@ def run_training(job: TrainJob) -> TrainResult:
         job = replace(job, resume=True)
     if parallel.rank() == 0:
         _keep_settings(job, directory / "settings.json")
-    if job.resume or not begun:  # else the run is refused
+    if job.resume == begun:  # else the run is refused
         relaunch.remember(directory)
     seed, threads = parallel.seed(job.train.seed), job.physics_threads or parallel.threads()
     env = ReorientEnv(job.task, job.randomization, job.train.num_envs, seed, threads, sim=job.sim)

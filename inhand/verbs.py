@@ -33,7 +33,7 @@ VERBS = {
     "train": Verb(
         help="train a policy in randomized simulation; leaves the policy artefact, checkpoints and curve",
         function="inhand.train:run",
-        example="inhand train run=outputs/first randomization=dactyl train.minutes=60",
+        example="inhand train recipe=fast run=outputs/first train.steps=0 train.minutes=300",
     ),
     "eval": Verb(
         help="consecutive successes of a policy over N trials, or of each new checkpoint of a run",

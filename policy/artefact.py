@@ -140,6 +140,11 @@ def load(directory: Path) -> Artefact:
             f"{directory} is missing, because its export was cut short: export it again, or take back the policy that "
             f"it was to replace: mv {replaced} {directory}"
         )
+    if not directory.is_dir():
+        raise ArtefactError(f"there is no policy artefact at {directory}: no such directory")
+    inner = directory / "policy"
+    if not (directory / CONTRACT).exists() and (inner / CONTRACT).is_file():
+        raise ArtefactError(f"{directory} is a training run; its policy artefact is {inner}")
     for name in (CONTRACT, WEIGHTS, GOLDEN):
         if not (directory / name).is_file():
             raise ArtefactError(f"{directory} is no complete policy artefact: {name} is missing")

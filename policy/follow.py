@@ -50,10 +50,17 @@ def follow(
         All scores of the run, those of earlier followers included.
 
     Raises:
-        ValueError: if earlier checkpoints of the run were scored under other settings.
+        ValueError: if earlier checkpoints of the run were scored under other settings, or the run is a recipe.
         ArtefactError: if the run was made by another version of this program.
     """
     console = console or Console()
+    if not (run_dir / "checkpoints").is_dir():
+        stages = sorted(path.parent.name for path in run_dir.glob("*/checkpoints"))
+        if stages:
+            raise ValueError(
+                f"{run_dir} is a recipe, which has no checkpoints; follow one of {', '.join(stages)} in it"
+            )
+        console.print(f"waiting for {run_dir}, which has not begun")
     follower = _Follower(run_dir, play, settings, console)
     console.print(f"following {run_dir}, {len(follower.scores)} checkpoints scored before")
     waiting_since = time.monotonic()

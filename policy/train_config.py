@@ -26,7 +26,7 @@ class TrainConfig:
     ``distill``: the LSTM policy learns to do what a teacher does."""
 
     seed: int = 0
-    """Of the weights, the exploration and the order of the samples; the simulation has its own."""
+    """Of everything that is drawn: the worlds, the weights, the exploration and the order of the samples."""
 
     num_envs: int = 256
     """Worlds stepped together, by each rank (``docs/distributed.md``)."""

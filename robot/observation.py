@@ -90,6 +90,8 @@ class ObservationContract:
     names: tuple[str, ...]
 
     def __post_init__(self) -> None:
+        if not self.names:
+            raise ValueError(f"an observation has no fields; known: {', '.join(FIELDS)}")
         for name in self.names:
             if name not in FIELDS:
                 raise ValueError(f"unknown observation field {name!r}; known: {', '.join(FIELDS)}")

@@ -6,24 +6,29 @@ from torch import Tensor
 
 from robot.action import ActionContract
 from robot.goal import GoalConfig
+from robot.observation import ObservationContract
 from sim.reset import ResetConfig
 from sim.scene import SceneConfig
 
 
 @dataclass
 class RewardConfig:
-    """D18 C.1: r = progress [rad] + goal at each goal reached + drop when the block falls.
-
-    ``proximity`` is Isaac Gym's instead of, or beside, progress: at every step 1 / (rotation still to go [rad] + 0.1).
-    ``step`` is earned at every step: below 0, it makes haste, and a block that is only held is worth as little as a
-    lost one.
-    """
+    """The sum of what a control step earns; the defaults are D18's (C.1)."""
 
     progress: float = 1.0
+    """For each radian by which the block has come nearer to its goal."""
+
     goal: float = 5.0
+    """For a goal that is reached."""
+
     drop: float = -20.0
+    """When the block falls."""
+
     proximity: float = 0.0
+    """Isaac Gym's, instead of progress or beside it: times 1 / (rotation still to go [rad] + 0.1)."""
+
     step: float = 0.0
+    """At every step: below 0 it makes haste, and a block that is only held is worth as little as a lost one."""
 
     def of(self, progress: Tensor, remaining: Tensor, reached: Tensor, fallen: Tensor) -> Tensor:
         """The reward of a control step of n hands, (n,).
@@ -45,7 +50,7 @@ class TaskConfig:
     """The task and its two contracts.
 
     Raises:
-        ValueError: if the control period is no whole number of sub-steps.
+        ValueError: if the control period is no whole number of sub-steps, or an observation has no or unknown fields.
     """
 
     goal: GoalConfig = field(default_factory=GoalConfig)
@@ -81,6 +86,11 @@ class TaskConfig:
             raise ValueError(
                 f"action period {self.action.period} s is no whole number of sub-steps of {self.scene.timestep} s"
             )
+        for name in ("policy_observation", "critic_observation"):
+            try:
+                ObservationContract(tuple(getattr(self, name)))
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from error
 
     @property
     def substeps(self) -> int:

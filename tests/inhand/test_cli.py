@@ -126,6 +126,7 @@ def test_a_verb_gets_its_typed_configuration(tmp_path: Path) -> None:
         ["--preset=dactyl", "a", "turns=3"],
         ["-m", "a", "--turns", "3"],
         ["--multirun", "--turns", "3", "a"],
+        ["a", "-m", "turns=3"],
     ],
 )
 def test_a_key_may_be_given_as_a_flag(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,6 +141,14 @@ def test_a_key_may_be_given_as_a_flag(arguments: list[str], monkeypatch: pytest.
 def test_a_sweep_runs_every_value() -> None:
     assert cli.main(["turn", "log=a", "turns=1,2,3", "-m"]) == 0
     assert [config.turns for config in SEEN] == [1, 2, 3]
+
+
+def test_what_reads_help_may_stop_reading() -> None:
+    program = [sys.executable, "-m", "inhand.cli", "train", "--help"]
+    with subprocess.Popen(program, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
 
 
 def test_hydra_prints_the_configuration(capsys: pytest.CaptureFixture[str]) -> None:
@@ -184,7 +193,11 @@ def test_hydra_prints_the_configuration(capsys: pytest.CaptureFixture[str]) -> N
         (["turn", "a", "--turns", "--fast=true"], "--turns has no value"),
         (["turn", "a", "--turns=two"], "turns='two' is not of type int"),
         (["turn", "a", "-t"], "unrecognized arguments: -t (keys are given as key=value, --key=value or --key value)"),
+        (["turn", "a", "turns=3e6"], "turns is a whole number; write it without a point or an exponent: turns=3000000"),
+        (["turn", "a", "log=b"], "log is given twice: a and log="),
         (["turn"], "log is missing; give it as log=VALUE"),
+        (["train", "task.policy_observation=[]"], "an observation has no fields; known: fingertip_pos"),
+        (["train", "physics_threads=-1"], "physics_threads is -1; allowed: 0 or more"),
         (["doctor", "quick"], "'quick' is not of the form key=value"),
         (["doctor", "out=/nowhere/at/all.json"], "/nowhere/at is not a directory"),
         (["train", "out=/nowhere/at/all.json"], "out=/nowhere/at/all.json: /nowhere/at is not a directory"),

@@ -113,7 +113,7 @@ def test_a_chain_that_is_stopped_goes_on_where_it_was_and_leaves_the_better_poli
 
     refused = inhand(directory=run)
     assert refused.returncode == 1
-    assert re.search(r"exists already; resume the recipe", refused.stderr)
+    assert re.search(r"has been trained in already; resume the recipe", refused.stderr)
 
     done = inhand("resume=true", directory=run)
     assert done.returncode == 0, done.stderr

@@ -125,6 +125,18 @@ def test_a_follower_scores_checkpoints_until_it_is_told_to_stop(run: Path, tmp_p
     assert "holds scores with trials = 2, this asks for 3" in message and len(message.strip().splitlines()) == 1
 
 
+def test_a_run_or_nothing_in_place_of_a_policy_is_told_apart(tmp_path: Path):
+    message = inhand("eval", str(tmp_path / "nowhere"), status=1)
+    assert "nowhere: no such directory" in message
+    (tmp_path / "run/policy").mkdir(parents=True)
+    (tmp_path / "run/policy/contract.json").touch()
+    message = inhand("export", str(tmp_path / "run"), f"out={tmp_path / 'policy.onnx'}", status=1)
+    assert f"is a training run; its policy artefact is {tmp_path / 'run/policy'}" in message
+    (tmp_path / "chain/student/checkpoints").mkdir(parents=True)
+    message = inhand("eval", f"follow={tmp_path / 'chain'}", status=1)
+    assert "chain is a recipe, which has no checkpoints; follow one of student in it" in message
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
