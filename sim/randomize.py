@@ -128,6 +128,8 @@ def _width(field: str, columns: list[int], model: mujoco.MjModel) -> int:
     values = nominal(field, model)
     if not np.issubdtype(values.dtype, np.floating):
         raise ValueError(f"{field} holds {values.dtype} numbers; only fields of real numbers can be drawn")
+    if field.startswith("opt."):
+        values = values[None]  # an option is one element
     width = 1 if values.ndim < 2 else math.prod(values.shape[1:])
     if columns and (values.ndim != 2 or not all(0 <= column < width for column in columns)):
         allowed = f"0 to {width - 1}" if values.ndim == 2 else "none"

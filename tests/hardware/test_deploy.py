@@ -262,7 +262,7 @@ def test_a_missing_policy_is_refused_before_anything_is_created(policy: Path, tm
     shutil.copytree(policy, broken)
     (broken / "golden.npz").unlink()
     for directory in (broken, tmp_path / "nothing"):
-        with pytest.raises(ArtefactError, match="is missing"):
+        with pytest.raises(ArtefactError, match=r"golden\.npz is missing|nothing: no such directory"):
             deploy(DeployConfig(policy=str(directory), directory=str(tmp_path / "run")))
     assert not (tmp_path / "run").exists()
 

@@ -19,7 +19,14 @@ from tests.policy.learning import learn, returns
 def test_the_lstm_solves_cartpole_without_velocities(tmp_path: Path):
     network = NetworkConfig(hidden=32, lstm=32)
     ppo = PPOConfig(
-        gamma=0.99, entropy=0.0, learning_rate=3e-3, critic_learning_rate=3e-3, target_kl=0.01, epochs=4, chunk=16
+        gamma=0.99,
+        entropy=0.0,
+        learning_rate=3e-3,
+        max_learning_rate=3e-3,
+        critic_learning_rate=3e-3,
+        target_kl=0.01,
+        epochs=4,
+        chunk=16,
     )
     actor = learn(HiddenCartPole(32, seed=0), network, ppo, horizon=64, updates=80, seed=0, directory=tmp_path)
     threshold = gymnasium.spec(TASK).reward_threshold
