@@ -192,7 +192,8 @@ def restore(checkpoint: Mapping[str, Any]) -> Restored:
         ArtefactError: if it was made by another version of this program, whose networks, contracts or hand differ.
     """
     if checkpoint.get("hand") != model_hash():
-        raise ArtefactError("the checkpoint was made with another model of the hand than this program's")
+        made = checkpoint.get("hand", "unknown, for it was made by an older version")
+        raise ArtefactError(f"the hand model of the checkpoint is {made}; this program has {model_hash()}")
     try:
         policy_contract = ObservationContract(tuple(checkpoint["observation"]["policy"]))
         action_contract = ActionContract(**{n: checkpoint["action"][n] for n in ActionContract.__dataclass_fields__})
