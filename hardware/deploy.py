@@ -1,6 +1,5 @@
 """Deployment: starts the processes of the bridge in order, watches them, stops them in order, and reports."""
 
-import math
 import platform
 import tempfile
 import time
@@ -22,6 +21,7 @@ from hardware.rig_config import RigConfig, RigProcess
 from hardware.statistics import LoopReport
 from policy import artefact
 from policy.artefact import Artefact, git_hash
+from robot.checks import check_numbers
 from robot.hand import model_hash
 from robot.plant import PlantConfig
 
@@ -58,8 +58,7 @@ class DeployConfig(ControllerConfig):
     """The oldest messages to act on."""
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.seconds < math.inf:
-            raise ValueError(f"seconds is {self.seconds}; allowed: 0 (until interrupted) or more")
+        check_numbers("", self, "seconds", least=0.0)
 
 
 @dataclass(frozen=True)

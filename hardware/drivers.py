@@ -4,7 +4,6 @@ The virtual rig, a real device and a flight log stand behind the same ports: a d
 streams on the bridge (``Bus…``), a log hands out what was received (``hardware.replay``).
 """
 
-import math
 from dataclasses import dataclass, fields
 from typing import Protocol, cast
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from hardware.bus import Endpoints, Publisher, StaleStream, Subscriber
 from hardware.messages import CameraFrame, HandState, JointCommand, MocapFrame
+from robot.checks import check_numbers
 from vision.estimator import Image
 
 
@@ -83,9 +83,7 @@ class MaxAge:
     """Of the order that the hand has carried out last."""
 
     def __post_init__(self) -> None:
-        for each in fields(self):
-            if not 0.0 < getattr(self, each.name) < math.inf:
-                raise ValueError(f"max_age {each.name} is {getattr(self, each.name)} s; it must be positive and finite")
+        check_numbers("max_age", self, *(each.name for each in fields(self)), above=0.0)
 
 
 @dataclass(frozen=True)

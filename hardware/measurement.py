@@ -10,6 +10,7 @@ from hardware.clock import NS
 from hardware.messages import HandState, MocapFrame
 from hardware.pose_source import PoseSource
 from robot import rotation
+from robot.checks import check_numbers
 from robot.frames import Pose, fit_points
 from robot.hand import BASE_MARKER_POS, BASE_MARKERS, FINGERTIP_MARKERS
 from robot.observation import ObservationContract
@@ -37,9 +38,7 @@ class MeasurementConfig:
     """Largest misfit of the base markers [m]; more means that one was bumped or mislabelled."""
 
     def __post_init__(self) -> None:
-        for name in ("keep", "max_residual"):
-            if getattr(self, name) < 0.0:
-                raise ValueError(f"measurement {name} is {getattr(self, name)}; it must not be negative")
+        check_numbers("measurement", self, "keep", "max_residual", least=0.0)
 
 
 @dataclass(frozen=True)

@@ -53,8 +53,10 @@ def load_config(kind: type[Config]) -> Config:
 
 
 def save_config(config: object, path: Path) -> Path:
-    """Writes a configuration for ``load_config``."""
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(config)))
+    """Writes a configuration for ``load_config``, or a report for who waits for this process: all of it or nothing."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(msgspec.json.format(msgspec.json.encode(config)))
+    partial.replace(path)
     return path
 
 

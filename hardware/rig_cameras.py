@@ -1,10 +1,7 @@
 """The virtual rig's cameras: a process of its own, so that rendering never disturbs the physics."""
 
-import os
 import sys
 from typing import cast
-
-os.environ.setdefault("MUJOCO_GL", "egl")  # MuJoCo reads it once, when it is first imported
 
 import cv2
 import numpy as np

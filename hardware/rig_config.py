@@ -1,9 +1,9 @@
 """What the virtual rig is: a plant that is deliberately not the training model, and its imperfect sensors."""
 
-import math
 from dataclasses import dataclass, field
 
 from hardware.bus import Endpoints
+from robot.checks import check_numbers
 from robot.plant import SHADOW, PlantConfig
 
 MAX_CAMERA_SIZE = 960
@@ -62,29 +62,17 @@ class RigConfig:
     """Of 100."""
 
     def __post_init__(self) -> None:
-        for name in _POSITIVE:
-            self._require(name, getattr(self, name) > 0, "it must be positive")
-        for name in _NOT_NEGATIVE:
-            self._require(name, getattr(self, name) >= 0, "it must not be negative")
-        self._require("hold_force", self.hold_force <= 1.0, "allowed: above 0, up to 1")
-        self._require("jpeg_quality", self.jpeg_quality <= 100, "allowed: 1 to 100")
-        self._require("camera_size", self.camera_size <= MAX_CAMERA_SIZE, f"allowed: 1 to {MAX_CAMERA_SIZE}")
-        self._require("command_delay", self.command_delay < self.watchdog, f"it must be below watchdog={self.watchdog}")
-
-    def _require(self, name: str, fulfilled: bool, allowed: str) -> None:
-        value = getattr(self, name)
-        if not (fulfilled and math.isfinite(value)):
-            raise ValueError(f"rig {name} is {value}; {allowed}")
-
-
-_POSITIVE = (
-    *("block_mass", "friction", "gain", "damping", "watchdog", "hold_force"),
-    *("hand_rate", "mocap_rate", "dropout_time", "camera_size", "jpeg_quality"),
-)
-_NOT_NEGATIVE = (
-    *("command_delay", "encoder_noise", "velocity_noise", "mocap_latency", "mocap_noise", "mocap_rotation_noise"),
-    *("dropouts", "reset_pause", "camera_rate"),
-)
+        check_numbers("rig", self, "block_mass", "friction", "gain", "damping", "watchdog", above=0.0)
+        check_numbers("rig", self, "hand_rate", "mocap_rate", "dropout_time", above=0.0)
+        check_numbers(
+            "rig", self, "encoder_noise", "velocity_noise", "dropouts", "reset_pause", "camera_rate", least=0.0
+        )
+        check_numbers("rig", self, "mocap_latency", "mocap_noise", "mocap_rotation_noise", least=0.0)
+        check_numbers("rig", self, "hold_force", above=0.0, most=1.0)
+        check_numbers("rig", self, "jpeg_quality", least=1, most=100)
+        check_numbers("rig", self, "camera_size", least=1, most=MAX_CAMERA_SIZE)
+        # an order that came later than that would never be in force
+        check_numbers("rig", self, "command_delay", least=0.0, below=self.watchdog)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from robot.checks import check_numbers
 from robot.hand import ACTUATORS, actuator_range, actuator_speed
 
 RANGE_SLACK = 0.1
@@ -39,9 +40,7 @@ class SafetyConfig:
     """Seconds over which the rates grow from zero after a start."""
 
     def __post_init__(self) -> None:
-        for name in ("speed", "ramp"):
-            if getattr(self, name) <= 0.0:
-                raise ValueError(f"safety {name} is {getattr(self, name)}; it must be positive")
+        check_numbers("safety", self, "speed", "ramp", above=0.0)
 
 
 @dataclass(frozen=True)

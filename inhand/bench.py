@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from inhand import report
 from inhand.probe import machine
 from randomization.config import RandomizationConfig
+from robot.checks import check_choice, check_numbers
 from sim.backend import SimConfig
 from sim.task import TaskConfig
 
@@ -52,13 +53,9 @@ class BenchJob:
     """File to write the figures to, as JSON."""
 
     def __post_init__(self) -> None:
-        if self.suite not in SUITES:
-            raise ValueError(f"suite is {self.suite!r}; allowed: {', '.join(SUITES)}")
-        if self.seconds <= 0.0:
-            raise ValueError(f"seconds is {self.seconds}; it must be positive")
-        for name in ("num_envs", "threads"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; allowed: 0 or more")
+        check_choice("suite", self.suite, SUITES)
+        check_numbers("", self, "seconds", above=0.0)
+        check_numbers("", self, "num_envs", "threads", least=0)
         if self.sim.backend != "cpu" and self.suite not in ("sim", "train"):
             raise ValueError(f"suite is {self.suite!r}; only sim and train run with sim.backend={self.sim.backend}")
         if self.suite == "policy" and not self.task.action.bins:

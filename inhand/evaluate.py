@@ -14,6 +14,7 @@ from policy.evaluate import Evaluation, evaluate, table
 from policy.follow import follow
 from policy.runtime import PolicyRuntime
 from randomization.config import RandomizationConfig
+from robot.checks import check_numbers
 from robot.goal import GoalConfig
 from robot.plant import PlantConfig
 from sim.backend import SimConfig
@@ -82,14 +83,9 @@ class EvalJob:
             raise ValueError("one of policy=DIRECTORY, or NAME, and follow=RUN is needed, and not both")
         if self.follow is not None and (self.out is not None or self.video is not None):
             raise ValueError(f"with follow there is no out and no video; {self.follow} keeps what was measured")
-        if self.follow_idle < 0.0:
-            raise ValueError(f"follow_idle is {self.follow_idle} minutes; it must not be negative")
-        if self.physics_threads < 0:
-            raise ValueError(f"physics_threads is {self.physics_threads}; allowed: 0 or more")
-        if self.trials < 1:
-            raise ValueError(f"trials is {self.trials}; 1 or more are needed")
-        if not 0 <= self.video_trial < self.trials:
-            raise ValueError(f"video_trial is {self.video_trial}; allowed: 0 to {self.trials - 1}")
+        check_numbers("", self, "follow_idle", "physics_threads", least=0)
+        check_numbers("", self, "trials", least=1)
+        check_numbers("", self, "video_trial", least=0, below=self.trials)
         report.check_out(self.out)
         report.check_out(self.video, "video", ".mp4")
 
@@ -106,9 +102,7 @@ def run(job: EvalJob) -> None:
     name = f"{job.policy}: block, {job.goal.law} goals, randomization {job.randomization.name}, plant {job.plant.name}"
     report.console().print(table({name: result}))
     if job.out is not None:
-        report.write_json(
-            job.out, result.as_json(job.plant.name, job.randomization.name, job.goal.law, str(job.policy))
-        )
+        report.write_json(job.out, result.as_json(**_evaluated(job)))
     if clip is not None:
         draw(clip, Path(str(job.video)))
 
@@ -120,6 +114,21 @@ def run_evaluation(job: EvalJob) -> "tuple[Evaluation, Clip | None]":
         What came of it and, if ``job.video`` is asked for, the trial to draw.
     """
     return _play(job, PolicyRuntime.load(locate(str(job.policy))))
+
+
+def _evaluated(job: EvalJob) -> dict[str, Any]:
+    """What a result tells of the question it answers."""
+    return {
+        "plant": job.plant.name,
+        "randomization": job.randomization.name,
+        "goal_law": job.goal.law,
+        "threshold": job.goal.threshold,
+        "time_limit": job.goal.time_limit,
+        "max_successes": job.goal.max_successes,
+        "seed": job.seed,
+        "sample": job.sample,
+        "policy": str(job.policy),
+    }
 
 
 def run_following(job: EvalJob, run_dir: Path) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from inhand import report
 from randomization.config import Entry, RandomizationConfig
+from robot.checks import check_choice
 from robot.plant import PlantConfig
 from sim.backend import SimConfig
 from sim.task import TaskConfig
@@ -46,8 +47,7 @@ class RandomizationJob:
     """File to write the table to, as JSON."""
 
     def __post_init__(self) -> None:
-        if self.action not in ACTIONS:
-            raise ValueError(f"action is {self.action!r}; allowed: {', '.join(ACTIONS)}")
+        check_choice("action", self.action, ACTIONS)
         if self.worlds < 100:
             raise ValueError(f"worlds is {self.worlds}; at least 100 are needed for statistics")
         report.check_out(self.out)

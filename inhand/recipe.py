@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from inhand.evaluate import EvalJob, run_evaluation
 from inhand.launch import quoted
 from policy.checkpoint import find
+from robot.checks import check_numbers
 
 if TYPE_CHECKING:
     from inhand.train import TrainJob
@@ -40,8 +41,7 @@ class Stage:
     """What it differs by, as on the command line; ``{run}`` stands for the directory of the whole."""
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.share <= 1.0:
-            raise ValueError(f"recipe stage {self.name} has share {self.share}; allowed: above 0, up to 1")
+        check_numbers(f"recipe stage {self.name}:", self, "share", above=0.0, most=1.0)
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,7 @@ class RecipeConfig:
     """With which the last two policies are compared; the better one becomes that of the whole."""
 
     def __post_init__(self) -> None:
+        check_numbers("recipe", self, "trials", least=1)
         names = [stage.name for stage in self.stages]
         if len(set(names)) < len(names):
             raise ValueError(f"recipe stages are {', '.join(names)}; each name may stand once")

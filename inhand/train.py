@@ -18,6 +18,7 @@ from policy.checkpoint import find
 from policy.curve import draw_curve
 from policy.train import TrainConfig, TrainResult, train
 from randomization.config import RandomizationConfig
+from robot.checks import check_numbers
 from sim.backend import SimConfig
 from sim.env import ReorientEnv
 from sim.task import TaskConfig
@@ -58,13 +59,13 @@ class TrainJob:
     """File to write the result to, as JSON."""
 
     def __post_init__(self) -> None:
-        if self.physics_threads < 0:
-            raise ValueError(f"physics_threads is {self.physics_threads}; allowed: 0 or more")
+        check_numbers("", self, "physics_threads", least=0)
         report.check_out(self.out)
 
 
 def run(job: TrainJob) -> int:
     """Trains, exports the policy, prints what came of it and, with ``out``, writes it as JSON."""
+    _refuse_other_use(job)
     if job.recipe.stages:
         return run_recipe(job, list(HydraConfig.get().overrides.task))
     with parallel.group():
@@ -72,6 +73,19 @@ def run(job: TrainJob) -> int:
         if parallel.rank() == 0:
             _tell(job, result)
     return 130 if result.interrupted else 0
+
+
+def _refuse_other_use(job: TrainJob) -> None:
+    """A recipe and a single run do not share a directory: each would take the place of the other's policy."""
+    directory = Path(job.run)
+    if job.recipe.stages and find(directory / "checkpoints"):
+        raise ValueError(f"run={job.run} holds a single run; give the recipe another directory")
+    stages = sorted(path.parent.name for path in directory.glob("*/checkpoints"))
+    if stages and not job.recipe.stages:
+        raise ValueError(
+            f"run={job.run} holds other runs ({', '.join(stages)}); give another directory, or, "
+            "if they are the stages of a recipe, name it: recipe=NAME resume=true"
+        )
 
 
 def _tell(job: TrainJob, result: TrainResult) -> None:

@@ -36,7 +36,7 @@ class TeacherPolicy:
                 raise ValueError(f"task.critic_observation lacks {name}, which the teacher reads")
         self.actor = artefact.actor.to(device)
         self.contract = artefact.policy_contract
-        self.bins = artefact.action_contract
+        self.action_contract = artefact.action_contract
         self.critic_contract = critic_contract
         known = self.actor.trunk.normalizer
         self._constant = (known.var == 0.0).nonzero().squeeze(-1)
@@ -63,7 +63,7 @@ class TeacherPolicy:
                 "(curriculum=mixed for all shares of it)"
             )
         output, _ = self.actor.step(seen, self.actor.initial_state(len(seen)))
-        action = self.bins.unit(self.actor.distribution(output).mode())
+        action = self.action_contract.unit(self.actor.distribution(output).mode())
         return action.unflatten(0, critic.shape[:-1])
 
 

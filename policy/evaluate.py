@@ -41,8 +41,8 @@ class Evaluation:
         """Bounds of the 95 % confidence interval of the mean, by the bootstrap; equal calls give equal bounds."""
         return mean_interval(self.successes, np.random.default_rng(0))
 
-    def as_json(self, plant: str, randomization: str, goal_law: str, policy: str) -> dict[str, Any]:
-        """The evaluation and what was evaluated, as plain data."""
+    def as_json(self, **evaluated: Any) -> dict[str, Any]:
+        """The evaluation as plain data, and below it what was evaluated and how."""
         low, high = self.ci95
         return {
             "trials": len(self.successes),
@@ -52,10 +52,7 @@ class Evaluation:
             "ci95_low": low,
             "ci95_high": high,
             "successes": list(self.successes),
-            "plant": plant,
-            "randomization": randomization,
-            "goal_law": goal_law,
-            "policy": policy,
+            **evaluated,
         }
 
 

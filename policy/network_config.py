@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from robot.checks import check_numbers
+
 
 @dataclass(frozen=True)
 class NetworkConfig:
@@ -36,8 +38,5 @@ class NetworkConfig:
     so that exploration goes on and no probability ratio explodes."""
 
     def __post_init__(self) -> None:
-        for name in ("hidden", "lstm", "action_std", "min_sigma"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"network {name} is {getattr(self, name)}; it must be positive")
-        if self.embedding < 0:
-            raise ValueError(f"network embedding is {self.embedding}; it must be positive, or 0 for none")
+        check_numbers("network", self, "hidden", "lstm", "action_std", "min_sigma", above=0)
+        check_numbers("network", self, "embedding", least=0)

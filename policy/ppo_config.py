@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from robot.checks import check_numbers
+
 
 @dataclass(frozen=True)
 class PPOConfig:
@@ -71,22 +73,13 @@ class PPOConfig:
     """Compute the update, never the roll-out, in bfloat16 where the processor has it: more than twice as fast."""
 
     def __post_init__(self) -> None:
-        for name in ("gamma", "lam", "critic_lam"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ValueError(f"ppo {name} is {getattr(self, name)}; allowed: 0 to 1")
-        if not 0.0 <= self.persistence < 1.0:
-            raise ValueError(f"ppo persistence is {self.persistence}; allowed: 0 to below 1")
-        for name in ("clip", "learning_rate", "critic_learning_rate", "min_learning_rate", "max_grad_norm"):
-            if getattr(self, name) <= 0.0:
-                raise ValueError(f"ppo {name} is {getattr(self, name)}; it must be positive")
-        for name in ("entropy", "target_kl", "critic_warmup"):
-            if getattr(self, name) < 0.0:
-                raise ValueError(f"ppo {name} is {getattr(self, name)}; it must not be negative")
-        for name in ("epochs", "minibatches", "chunk"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"ppo {name} is {getattr(self, name)}; 1 or more are needed")
-        if not 0 <= self.critic_epochs <= self.epochs:
-            raise ValueError(f"ppo critic_epochs is {self.critic_epochs}; allowed: 0 to the epochs, {self.epochs}")
+        check_numbers("ppo", self, "gamma", "lam", "critic_lam", least=0.0, most=1.0)
+        check_numbers("ppo", self, "persistence", least=0.0, below=1.0)
+        rates = ("learning_rate", "critic_learning_rate", "min_learning_rate", "max_learning_rate")
+        check_numbers("ppo", self, *rates, "clip", "max_grad_norm", above=0.0)
+        check_numbers("ppo", self, "entropy", "target_kl", "critic_warmup", least=0)
+        check_numbers("ppo", self, "epochs", "minibatches", "chunk", least=1)
+        check_numbers("ppo", self, "critic_epochs", least=0, most=self.epochs)
         if self.max_learning_rate < self.min_learning_rate:
             raise ValueError(
                 f"ppo max_learning_rate is {self.max_learning_rate}, below min_learning_rate {self.min_learning_rate}"

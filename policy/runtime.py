@@ -1,5 +1,6 @@
 """Running a policy: what the control loop, the evaluation and the replay use. Knows nothing of simulation."""
 
+import copy
 from pathlib import Path
 
 import torch
@@ -37,8 +38,9 @@ class PolicyRuntime:
         return cls(loaded.actor.to(device), loaded.policy_contract, loaded.action_contract)
 
     def to(self, device: torch.device) -> "PolicyRuntime":
-        """The same policy, on another device."""
-        return PolicyRuntime(self.actor.to(device), self.policy_contract, self.action_contract)
+        """The same policy on another device; this one stays where it is."""
+        # a module moves itself, not a copy
+        return PolicyRuntime(copy.deepcopy(self.actor).to(device), self.policy_contract, self.action_contract)
 
     def initial_state(self, n: int) -> Tensor:
         """The recurrent state of ``n`` hands at the start of an episode, (2, n, width)."""

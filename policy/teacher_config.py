@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from robot.checks import check_numbers
+
 
 @dataclass(frozen=True)
 class TeacherConfig:
@@ -83,32 +85,15 @@ class TeacherConfig:
     """Compute in bfloat16 where the processor has it."""
 
     def __post_init__(self) -> None:
-        for name in ("gamma", "hindsight", "random_goals", "tau", "random"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ValueError(f"teacher {name} is {getattr(self, name)}; allowed: 0 to 1")
+        check_numbers("teacher", self, "gamma", "hindsight", "random_goals", "tau", "random", least=0.0, most=1.0)
         if self.hindsight + self.random_goals > 1.0:
             raise ValueError(
                 f"teacher hindsight is {self.hindsight} and random_goals {self.random_goals}; allowed: 1 together"
             )
-        for name in [
-            "n_step",
-            "batch",
-            "updates_per_step",
-            "replay",
-            "guard",
-            "hindsight_steps",
-            "critic_width",
-            "actor_period",
-            "hold",
-        ]:
-            if getattr(self, name) < 1:
-                raise ValueError(f"teacher {name} is {getattr(self, name)}; 1 or more are needed")
-        for name in ("warmup", "target_noise", "action_penalty", "noise"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"teacher {name} is {getattr(self, name)}; it must not be negative")
-        if self.learning_rate <= 0.0:
-            raise ValueError(f"teacher learning_rate is {self.learning_rate}; it must be positive")
-        if self.atoms < 2 or self.highest <= self.lowest:
-            raise ValueError(
-                f"teacher has {self.atoms} atoms from {self.lowest} to {self.highest}; 2 or more are needed, upwards"
-            )
+        check_numbers("teacher", self, "n_step", "batch", "updates_per_step", "replay", "guard", "hold", least=1)
+        check_numbers("teacher", self, "hindsight_steps", "critic_width", "actor_period", least=1)
+        check_numbers("teacher", self, "warmup", "target_noise", "action_penalty", "noise", least=0)
+        check_numbers("teacher", self, "learning_rate", above=0.0)
+        check_numbers("teacher", self, "atoms", least=2)
+        check_numbers("teacher", self, "lowest")
+        check_numbers("teacher", self, "highest", above=self.lowest)

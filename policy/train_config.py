@@ -6,6 +6,7 @@ from policy.curriculum import CurriculumConfig
 from policy.network import NetworkConfig
 from policy.ppo_config import PPOConfig
 from policy.teacher_config import TeacherConfig
+from robot.checks import check_choice, check_numbers
 
 ALGORITHMS = ("ppo", "teacher", "distill")
 
@@ -56,14 +57,9 @@ class TrainConfig:
     curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
 
     def __post_init__(self) -> None:
-        if self.algorithm not in ALGORITHMS:
-            raise ValueError(f"train algorithm is {self.algorithm!r}; allowed: {', '.join(ALGORITHMS)}")
-        for name in ("num_envs", "horizon", "keep_checkpoints"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"train {name} is {getattr(self, name)}; 1 or more are needed")
-        for name in ("seed", "steps", "minutes", "checkpoint_minutes", "threads"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"train {name} is {getattr(self, name)}; it must not be negative")
+        check_choice("train algorithm", self.algorithm, ALGORITHMS)
+        check_numbers("train", self, "num_envs", "horizon", "keep_checkpoints", least=1)
+        check_numbers("train", self, "seed", "steps", "minutes", "checkpoint_minutes", "threads", least=0)
         if not self.steps and not self.minutes:
             raise ValueError("train steps and minutes are both 0; one of them must limit the run")
         if self.horizon % self.ppo.chunk:

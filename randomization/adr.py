@@ -1,6 +1,5 @@
 """Automatic domain randomization: a parameter's range grows for as long as the policy copes at its ends (R19 §5.2)."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,8 @@ from typing import Any
 import msgspec
 import torch
 from torch import Tensor
+
+from robot.checks import check_numbers
 
 NO_BOUNDARY = -1
 """In place of the index of a boundary: the world is an ordinary one."""
@@ -50,16 +51,12 @@ class ADRConfig:
     """The ranges stay as they are and no episode tries their ends, as evaluation needs it."""
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.boundary_probability <= 1.0:
-            raise ValueError(f"adr boundary_probability is {self.boundary_probability}; it must lie in [0, 1]")
-        if not 0.0 < self.limit < math.inf:
-            raise ValueError(f"adr limit is {self.limit}; it must be positive and finite")
-        if not 0.0 < self.step <= self.limit:
-            raise ValueError(f"adr step is {self.step}; it must be positive and at most the limit, {self.limit}")
-        if not self.narrow_at < self.widen_at:
-            raise ValueError(f"adr narrow_at is {self.narrow_at}; it must be below widen_at, {self.widen_at}")
-        if self.queue < 1:
-            raise ValueError(f"adr queue is {self.queue}; it must hold one episode or more")
+        check_numbers("adr", self, "boundary_probability", least=0.0, most=1.0)
+        check_numbers("adr", self, "limit", above=0.0)
+        check_numbers("adr", self, "step", above=0.0, most=self.limit)
+        check_numbers("adr", self, "queue", least=1)
+        check_numbers("adr", self, "widen_at")
+        check_numbers("adr", self, "narrow_at", below=self.widen_at)
 
 
 class ADR:

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from randomization.distribution import parse
+from robot.checks import check_choice, check_numbers
 from robot.hand import ACTUATOR_NAMES
-from robot.observation import DERIVED, FIELDS
+from robot.observation import DERIVED, FIELDS, HIDDEN
 
 SELECTIONS = ("robot", "object", "all")
 APPLICATIONS = ("scale", "add")
@@ -17,8 +18,8 @@ ACTION_EFFECTS = ("offset", "gain")
 MAX_LEARNT = 4.0
 """The largest learnt parameter that terms are prepared for (R19 Table 15)."""
 
-MEASURED = tuple(name for name in FIELDS if name not in ("goal_quat", "joint_target", *DERIVED))
-"""Fields that sensors measure; the others are known exactly, or follow from these."""
+MEASURED = tuple(name for name in FIELDS if name not in ("goal_quat", "joint_target", *DERIVED, *HIDDEN))
+"""Fields that sensors measure; the others are known exactly, follow from these, or are hidden."""
 
 
 class Drawing(NamedTuple):
@@ -72,9 +73,9 @@ class PhysicsTerm:
 
     def __post_init__(self) -> None:
         parse(self.draw)
-        _check("of", self.of, SELECTIONS)
-        _check("apply", self.apply, APPLICATIONS)
-        _check("per", self.per, SHARES)
+        check_choice("of", self.of, SELECTIONS)
+        check_choice("apply", self.apply, APPLICATIONS)
+        check_choice("per", self.per, SHARES)
         if not self.fields:
             raise ValueError("a physics term must name one or more model fields")
         if self.least is not None and self.most is not None and self.least > self.most:
@@ -129,8 +130,8 @@ class SensorTerm:
     def __post_init__(self) -> None:
         parse(self.draw)
         parse(self.time)
-        _check("effect", self.effect, SENSOR_EFFECTS)
-        _check("every", self.every, TIMES)
+        check_choice("effect", self.effect, SENSOR_EFFECTS)
+        check_choice("every", self.every, TIMES)
         if not self.fields:
             raise ValueError(f"a sensor term of effect {self.effect} must name one or more observation fields")
         allowed = {
@@ -139,7 +140,7 @@ class SensorTerm:
             "injection": ("object_pos", "object_quat"),
         }.get(self.effect, MEASURED)
         for name in self.fields:
-            _check(f"field of effect {self.effect}", name, allowed)
+            check_choice(f"field of effect {self.effect}", name, allowed)
         if self.effect in ("dropout", "occlusion", "injection"):
             _within(f"the probability of effect {self.effect}", self.draw, 1.0)
         elif self.effect in ("refresh", "delay"):
@@ -177,8 +178,8 @@ class ActionTerm:
 
     def __post_init__(self) -> None:
         parse(self.draw)
-        _check("effect", self.effect, ACTION_EFFECTS)
-        _check("every", self.every, TIMES)
+        check_choice("effect", self.effect, ACTION_EFFECTS)
+        check_choice("every", self.every, TIMES)
 
     def draws(self) -> list[Drawing]:
         """Its distributions."""
@@ -226,9 +227,8 @@ class BacklashTerm:
     def __post_init__(self) -> None:
         parse(self.draw)
         for name in (*self.down, *self.up):
-            _check("backlash actuator", name, ACTUATOR_NAMES)
-        if self.least <= 0.0:
-            raise ValueError(f"backlash least is {self.least}; it must be positive")
+            check_choice("backlash actuator", name, ACTUATOR_NAMES)
+        check_numbers("backlash", self, "least", above=0.0)
 
     def draws(self) -> list[Drawing]:
         """Its distributions."""
@@ -255,8 +255,7 @@ class ForceTerm:
     def __post_init__(self) -> None:
         _within("the probability of a push", self.draw, 1.0)
         parse(self.acceleration)
-        if not 0.0 <= self.decay <= 1.0:
-            raise ValueError(f"force decay is {self.decay}; allowed: 0 to 1")
+        check_numbers("force", self, "decay", least=0.0, most=1.0)
 
     def draws(self) -> list[Drawing]:
         """Its distributions."""
@@ -286,8 +285,3 @@ def _within(what: str, draw: str, most: float = math.inf) -> None:
     low, high = parse(draw).bounds(MAX_LEARNT)
     if low < 0.0 or high > most:
         raise ValueError(f"{what} is {draw}, which reaches from {low:g} to {high:g}; allowed: 0 to {most:g}")
-
-
-def _check(what: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{what} is {value!r}; allowed: {', '.join(allowed)}")

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor
 
+from robot.checks import check_choice, check_numbers
 from robot.hand import ACTUATOR_NAMES, CONTROL_PERIOD, NUM_ACTUATORS, actuator_range, actuator_speed
 
 ACTION_MODES = ("relative", "absolute")
@@ -48,18 +49,11 @@ class ActionContract:
     """Seconds between two actions."""
 
     def __post_init__(self) -> None:
-        if self.mode not in ACTION_MODES:
-            raise ValueError(f"action mode is {self.mode!r}; allowed: {', '.join(ACTION_MODES)}")
+        check_choice("action mode", self.mode, ACTION_MODES)
         if self.bins < 2 and self.bins != 0:
             raise ValueError(f"action bins is {self.bins}; allowed: 2 or more, or 0 for continuous actions")
-        if self.scale <= 0.0:
-            raise ValueError(f"action scale is {self.scale}; it must be positive")
-        if not 0.0 <= self.smoothing < 1.0:
-            raise ValueError(f"action smoothing is {self.smoothing}; allowed: 0 up to below 1")
-        if self.speed <= 0.0:
-            raise ValueError(f"action speed is {self.speed}; it must be positive")
-        if self.period <= 0.0:
-            raise ValueError(f"action period is {self.period} s; it must be positive")
+        check_numbers("action", self, "scale", "speed", "period", above=0.0)
+        check_numbers("action", self, "smoothing", least=0.0, below=1.0)
 
     @property
     def size(self) -> int:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from robot import rotation
+from robot.checks import check_choice, check_numbers
 
 GOAL_LAWS = ("parallel", "face_up", "so3")
 
@@ -51,16 +52,11 @@ class GoalConfig:
     """Seconds per goal: 8 in training (D18 C.1), 80 in evaluation (D18 §6.2)."""
 
     def __post_init__(self) -> None:
-        if self.law not in GOAL_LAWS:
-            raise ValueError(f"goal law is {self.law!r}; allowed: {', '.join(GOAL_LAWS)}")
-        if not 0.0 < self.threshold < math.pi:
-            raise ValueError(f"goal threshold is {self.threshold} rad; allowed: between 0 and pi")
-        if not 0.0 <= self.near <= 1.0:
-            raise ValueError(f"goal near is {self.near}; allowed: 0 to 1")
-        if self.max_successes < 1:
-            raise ValueError(f"goal max_successes is {self.max_successes}; allowed: 1 or more")
-        if self.time_limit <= 0.0:
-            raise ValueError(f"goal time_limit is {self.time_limit} s; it must be positive")
+        check_choice("goal law", self.law, GOAL_LAWS)
+        check_numbers("goal", self, "threshold", above=0.0, below=math.pi)
+        check_numbers("goal", self, "near", least=0.0, most=1.0)
+        check_numbers("goal", self, "max_successes", least=1)
+        check_numbers("goal", self, "time_limit", above=0.0)
 
 
 def sample_goals(law: str, n: int, generator: torch.Generator) -> Tensor:

@@ -52,6 +52,9 @@ FIELDS: dict[str, Field] = {
 }
 """Every field a contract may name."""
 
+HIDDEN = ("actuator_slack", "actuator_delay")
+"""Fields that no robot measures: a critic may read them, and a teacher."""
+
 
 def _goal_rel_quat(goal_quat: Tensor, object_quat: Tensor) -> Tensor:
     return rotation.multiply(goal_quat, rotation.conjugate(object_quat))

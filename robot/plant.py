@@ -6,6 +6,7 @@ Data only; ``sim.plant`` puts the mapped hand into our scene. Values lie in ``in
 from dataclasses import dataclass, field
 
 from robot import hand
+from robot.checks import check_numbers
 
 BASE = "rh_forearm"
 TENDON_UNITS = ("rad", "m")
@@ -49,8 +50,7 @@ class ActuatorMap:
     pair and ours the sum of both."""
 
     def __post_init__(self) -> None:
-        if not self.scale > 0.0:
-            raise ValueError(f"the scale of actuator {self.actuator!r} is {self.scale}; it must be positive")
+        check_numbers(f"actuator {self.actuator!r}:", self, "scale", above=0.0)
 
 
 @dataclass

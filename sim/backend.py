@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import mujoco
 
+from robot.checks import check_choice, check_numbers
 from sim.cpu_physics import CpuPhysics
 from sim.physics import Physics
 
@@ -37,11 +38,8 @@ class SimConfig:
     """With ``warp``: room for so many rows of constraints in each world; 0 as above."""
 
     def __post_init__(self) -> None:
-        if self.backend not in BACKENDS:
-            raise ValueError(f"sim backend is {self.backend!r}; allowed: {', '.join(BACKENDS)}")
-        for name in ("contacts", "constraints"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"sim {name} is {getattr(self, name)}; allowed: 0 or more")
+        check_choice("sim backend", self.backend, BACKENDS)
+        check_numbers("sim", self, "contacts", "constraints", least=0)
 
 
 def make_physics(model: mujoco.MjModel, n: int, threads: int, config: SimConfig) -> Physics:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from robot import hand, rotation
+from robot.checks import check_numbers
 from sim.physics import Physics
 from sim.scene import PALM_CENTER
 from sim.settled import FirstState, SettledPool
@@ -58,17 +59,9 @@ class ResetConfig:
     on a GPU, where the cache is filled once, when all worlds are reset."""
 
     def __post_init__(self) -> None:
-        for name in ("joint_noise", "drop_from", "position_noise"):
-            if getattr(self, name) < 0.0:
-                raise ValueError(f"reset {name} is {getattr(self, name)}; it must not be negative")
-        for name in ("settle_time", "settled_speed", "cache_settle_time"):
-            if getattr(self, name) <= 0.0:
-                raise ValueError(f"reset {name} is {getattr(self, name)}; it must be positive")
-        for name in ("max_retries", "cache"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"reset {name} is {getattr(self, name)}; allowed: 0 or more")
-        if not 0.0 < self.refresh <= 1.0:
-            raise ValueError(f"reset refresh is {self.refresh}; allowed: above 0, up to 1")
+        check_numbers("reset", self, "joint_noise", "drop_from", "position_noise", "max_retries", "cache", least=0)
+        check_numbers("reset", self, "settle_time", "settled_speed", "cache_settle_time", above=0.0)
+        check_numbers("reset", self, "refresh", above=0.0, most=1.0)
 
 
 def home_joint_pos() -> Tensor:

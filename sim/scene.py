@@ -6,6 +6,7 @@ import mujoco
 import numpy as np
 
 from robot import hand
+from robot.checks import check_choice, check_numbers
 from robot.plant import BASE, SHADOW, PlantConfig
 from sim.plant import add_hand
 
@@ -69,11 +70,8 @@ class SceneConfig:
     """Ratio of frictional to normal constraint impedance; above 1 it slows creep of the held block (Menagerie)."""
 
     def __post_init__(self) -> None:
-        if self.integrator not in INTEGRATORS:
-            raise ValueError(f"scene integrator is {self.integrator!r}; allowed: {', '.join(INTEGRATORS)}")
-        for name in ("timestep", "iterations", "tolerance", "impratio"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"scene {name} is {getattr(self, name)}; it must be positive")
+        check_choice("scene integrator", self.integrator, INTEGRATORS)
+        check_numbers("scene", self, "timestep", "iterations", "tolerance", "impratio", above=0)
 
 
 def build_spec(config: SceneConfig, plant: PlantConfig = SHADOW) -> mujoco.MjSpec:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from robot.action import ActionContract
+from robot.checks import check_numbers
 from robot.goal import GoalConfig
 from robot.observation import ObservationContract
 from sim.reset import ResetConfig
@@ -13,7 +14,11 @@ from sim.scene import SceneConfig
 
 @dataclass
 class RewardConfig:
-    """The sum of what a control step earns; the defaults are D18's (C.1)."""
+    """The sum of what a control step earns; the defaults are D18's (C.1).
+
+    Raises:
+        ValueError: if a value is not finite.
+    """
 
     progress: float = 1.0
     """For each radian by which the block has come nearer to its goal."""
@@ -29,6 +34,9 @@ class RewardConfig:
 
     step: float = 0.0
     """At every step: below 0 it makes haste, and a block that is only held is worth as little as a lost one."""
+
+    def __post_init__(self) -> None:
+        check_numbers("reward", self, "progress", "goal", "drop", "proximity", "step")
 
     def of(self, progress: Tensor, remaining: Tensor, reached: Tensor, fallen: Tensor) -> Tensor:
         """The reward of a control step of n hands, (n,).

@@ -6,6 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 from torch import Tensor
 
 from robot.action import ActionContract
+from robot.checks import check_numbers
 from robot.observation import ObservationContract
 
 
@@ -63,9 +64,7 @@ class Difficulty:
     ``randomization``. None: all have the same."""
 
     def __post_init__(self) -> None:
-        for name in ("gravity", "randomization"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ValueError(f"difficulty {name} is {getattr(self, name)}; allowed: 0 to 1")
+        check_numbers("difficulty", self, "gravity", "randomization", least=0.0, most=1.0)
         if self.mildest is not None and not 0.0 <= self.mildest <= self.randomization:
             raise ValueError(
                 f"difficulty mildest is {self.mildest}; allowed: 0 to the share of the randomization, "

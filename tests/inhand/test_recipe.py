@@ -16,6 +16,7 @@ from inhand.config import UsageError, load
 from inhand.launch import quoted
 from inhand.recipe import RecipeConfig, Stage, evaluation, stage_overrides
 from inhand.train import TrainJob
+from inhand.train import run as train
 from policy import artefact
 from policy.progress import read_progress
 
@@ -88,7 +89,7 @@ def test_the_stages_of_every_recipe_fit_together(recipe: str):
 
 
 def test_shares_beyond_the_whole_and_equal_names_are_refused():
-    with pytest.raises(ValueError, match="allowed: above 0, up to 1"):
+    with pytest.raises(ValueError, match="allowed: above 0, at most 1"):
         Stage("teacher", 0.0)
     with pytest.raises(ValueError, match="allowed: 1 together"):
         RecipeConfig([Stage("a", 0.6), Stage("b", 0.6)])
@@ -99,6 +100,17 @@ def test_shares_beyond_the_whole_and_equal_names_are_refused():
 def test_a_stage_that_cannot_be_composed_is_refused_before_the_first_one_begins():
     with pytest.raises(UsageError, match="unknown key"):
         load("train", TrainJob, stage_overrides(Stage("a", 1.0, ["train.stepps=1"]), job(), []))
+
+
+def test_a_chain_and_a_single_run_do_not_take_each_others_directory(tmp_path: Path):
+    (tmp_path / "chain" / "teacher" / "checkpoints").mkdir(parents=True)
+    with pytest.raises(ValueError, match=r"holds other runs \(teacher\)"):
+        train(load("train", TrainJob, [f"run={tmp_path / 'chain'}"]))
+    single = tmp_path / "single" / "checkpoints"
+    single.mkdir(parents=True)
+    (single / "00000010.pt").touch()
+    with pytest.raises(ValueError, match="holds a single run"):
+        train(load("train", TrainJob, ["recipe=tiny", f"run={tmp_path / 'single'}"]))
 
 
 @pytest.mark.slow

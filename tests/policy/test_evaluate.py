@@ -65,7 +65,7 @@ def test_statistics_are_those_d18_prints():
 
 
 def test_json_and_table():
-    assert D18_BLOCK.as_json("mujoco", "dactyl", "so3", "outputs/policy") == {
+    assert D18_BLOCK.as_json(plant="mujoco", randomization="dactyl", goal_law="so3", policy="outputs/policy") == {
         "trials": 10,
         "mean": 18.8,
         "sd": pytest.approx(17.0802, abs=1e-4),

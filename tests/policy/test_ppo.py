@@ -114,7 +114,7 @@ def test_the_critic_learns_in_as_many_passes_as_it_shall(critic_epochs, passes):
 
 
 def test_more_passes_of_the_critic_than_there_are_are_refused():
-    with pytest.raises(ValueError, match="critic_epochs is 4; allowed: 0 to the epochs, 3"):
+    with pytest.raises(ValueError, match="critic_epochs is 4; allowed: 0 to 3"):
         PPOConfig(epochs=3, critic_epochs=4)
 
 
@@ -157,5 +157,5 @@ def test_settings_are_checked(name, value):
 
 
 def test_noise_that_never_changes_is_refused():
-    with pytest.raises(ValueError, match=r"persistence is 1\.0; allowed: 0 to below 1"):
+    with pytest.raises(ValueError, match=r"persistence is 1\.0; allowed: at least 0, below 1"):
         PPOConfig(persistence=1.0)

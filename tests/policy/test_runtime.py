@@ -75,6 +75,13 @@ def test_what_is_not_finite_is_never_acted_on(bad: float, bins: int):
         policy.act(observation, policy.initial_state(2))
 
 
+def test_on_another_device_it_is_a_copy():
+    policy = runtime(bins=11)
+    moved = policy.to(torch.device("meta"))
+    assert {parameter.device.type for parameter in moved.actor.parameters()} == {"meta"}
+    assert {parameter.device.type for parameter in policy.actor.parameters()} == {"cpu"}
+
+
 def test_it_needs_no_simulator():
     graph = grimp.build_graph("policy", "robot", "sim", include_external_packages=True, cache_dir=None)
     needed = graph.find_upstream_modules("policy.runtime")

@@ -242,12 +242,12 @@ def test_ranges_that_do_not_fit_are_refused(tmp_path, text, word):
 @pytest.mark.parametrize(
     ("values", "word"),
     [
-        ({"boundary_probability": 1.5}, r"boundary_probability is 1\.5.*\[0, 1\]"),
+        ({"boundary_probability": 1.5}, r"boundary_probability is 1\.5; allowed: 0 to 1"),
         ({"boundary_probability": math.nan}, "boundary_probability"),
         ({"step": 0.0}, "step is 0.0"),
-        ({"step": 5.0}, "at most the limit"),
+        ({"step": 5.0}, r"step is 5\.0; allowed: above 0, at most 4"),
         ({"limit": math.inf}, "limit is inf"),
-        ({"narrow_at": 20.0}, "below widen_at"),
+        ({"narrow_at": 20.0}, r"narrow_at is 20\.0; allowed: below 20"),
         ({"queue": 0}, "queue is 0"),
         ({"ranges": "missing.json"}, r"cannot be read from missing\.json"),
         ({"names": ()}, "names of their own"),

@@ -97,6 +97,7 @@ def test_a_mistaken_pose_comes_as_often_as_drawn_and_can_be_any():
     [
         (lambda: noise("object_position", "normal(0, 1)"), "object_position"),
         (lambda: noise("goal_quat", "normal(0, 1)"), "goal_quat"),  # goals are known exactly
+        (lambda: noise("actuator_slack", "normal(0, 1)"), "actuator_slack"),  # no sensor shows it
         (lambda: noise("object_pos", "normal(0, 1)", "day"), "allowed: episode, step"),
         (lambda: SensorTerm("blur", ["object_pos"], "constant(1)"), "blur"),
         (lambda: SensorTerm("occlusion", ["object_pos"], "constant(1)"), "allowed: fingertip_pos"),
