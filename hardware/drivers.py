@@ -146,7 +146,8 @@ class BusCameras:
     """Cameras whose driver process is on the bridge."""
 
     def __init__(self, endpoints: Endpoints, cameras: tuple[str, ...]) -> None:
-        self._subscriber = Subscriber([endpoints.cameras], list(cameras), queue=2 * max(1, len(cameras)))
+        # no short queue: it keeps what came first, the rest waits at the sender, and who fell behind stays behind
+        self._subscriber = Subscriber([endpoints.cameras], list(cameras))
 
     def image(self, camera: str, max_age: float) -> tuple[CameraFrame, Image]:
         """See ``CameraDriver``."""

@@ -58,6 +58,8 @@ def make_pose_source(kind: str, vision_artefact: str = "") -> PoseSource:
         VisionUnavailable: if ``vision`` has no artefact to run.
     """
     if kind == "mocap":
+        if vision_artefact:
+            raise ValueError(f"vision is {vision_artefact}; only pose=vision has one")
         return MocapPose()
     if kind == "vision":
         return VisionPose(load_estimator(Path(vision_artefact)))

@@ -54,6 +54,6 @@ def load_estimator(artefact: Path) -> PoseEstimator:
         VisionUnavailable: always, as long as no vision artefact can be trained.
     """
     raise VisionUnavailable(
-        f"pose=vision needs a trained vision artefact, and {artefact} cannot be one: the pose network is not part of "
-        "inhand yet. Use pose=mocap."
+        f"pose=vision is not possible yet: the pose network, of which vision={artefact} would be an artefact, "
+        "is not part of inhand. Use pose=mocap."
     )

@@ -1,5 +1,7 @@
 """The scene as physics: what gravity and contact must do to a block of known size and mass."""
 
+import itertools
+
 import mujoco
 import numpy as np
 import pytest
@@ -69,6 +71,15 @@ def test_every_camera_sees_the_block_and_every_face_looks_different(model):
             for i in range(6):
                 for j in range(i):
                     assert (np.abs(pictures[i] - pictures[j]).max(axis=-1) > 40).mean() > 0.005
+
+
+def test_no_two_faces_of_the_block_are_alike_whichever_way_they_are_turned(model):
+    texture = model.texture("block")
+    start, width = int(texture.adr[0]), int(texture.width[0])
+    faces = model.tex_data[start : start + 6 * width * width * 3].reshape(6, width, width, 3).astype(float)
+    for one, other in itertools.combinations(faces, 2):
+        for quarters in range(4):
+            assert np.abs(np.rot90(one, quarters) - other).mean() > 10.0
 
 
 def test_scene_options_reach_the_model():

@@ -1,0 +1,48 @@
+"""Devices on the bridge, as the loop reads them."""
+
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from hardware.bus import Endpoints, Publisher, StaleStream
+from hardware.clock import now_ns
+from hardware.drivers import BusCameras, decode_image
+from hardware.messages import CameraFrame
+
+
+def jpeg(red: int, green: int, blue: int) -> bytes:
+    """A picture of one colour; OpenCV takes blue first."""
+    return cv2.imencode(".jpg", np.full((16, 16, 3), (blue, green, red), np.uint8))[1].tobytes()
+
+
+@pytest.mark.parametrize("colour", [(250, 10, 10), (10, 250, 10), (10, 10, 250)])
+def test_images_have_red_first(colour: tuple[int, int, int]) -> None:
+    image = decode_image("camera0", jpeg(*colour), 7)
+    assert image.capture_ns == 7
+    np.testing.assert_allclose(image.pixels.mean(axis=(0, 1)), colour, atol=6.0)
+
+
+@pytest.mark.parametrize("damaged", [None, b"", b"no picture", jpeg(1, 2, 3)[:100]])
+def test_an_image_that_cannot_be_decoded_is_refused(damaged: bytes | None) -> None:
+    with pytest.raises(StaleStream, match="camera2 cannot be decoded"):
+        decode_image("camera2", damaged, 0)
+
+
+def test_after_a_stall_the_newest_images_are_served(tmp_path: Path) -> None:
+    endpoints, cameras = Endpoints.ipc(tmp_path), ("camera0", "camera1")
+    noise = np.random.default_rng(0).integers(0, 255, (640, 640, 3), np.uint8)
+    encoded = cv2.imencode(".jpg", noise)[1].tobytes()  # large enough to fill what the system buffers
+    out = Publisher(endpoints.cameras, "rig")
+    reader = BusCameras(endpoints, cameras)
+    out.wait_for_subscribers(cameras, 2.0)
+    for _ in range(60):  # nobody reads meanwhile
+        for camera in cameras:
+            out.send(camera, CameraFrame(capture_ns=now_ns(), width=640, height=640), image=encoded)
+    for _ in range(3):  # ticks of the loop
+        time.sleep(0.08)
+        newest = [reader.image(camera, max_age=60.0)[0].seq for camera in cameras]
+    assert newest == [59, 59]
+    out.close()
