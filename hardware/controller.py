@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from hardware.measurement import MeasurementConfig, MeasurementRefused, Measurer, require_measurable
-from hardware.messages import Decision, HandState, MocapFrame
+from hardware.messages import EPISODE, Decision, HandState, MocapFrame, Start
 from hardware.pose_source import make_pose_source
 from hardware.safety import Limiter, SafetyConfig, out_of_range
 from hardware.statistics import Sections
@@ -21,9 +21,6 @@ from robot.action import ActionPath
 from robot.goal import GoalConfig, GoalTracker, dropped
 from robot.hand import actuator_pos
 from vision.estimator import Image
-
-EPISODE, RESUME = "episode", "resume"
-"""The two ways to start: everything afresh, or the policy alone with goal and successes kept."""
 
 
 class BlockDropped(RuntimeError):
@@ -75,7 +72,7 @@ class Controller:
         self._one = torch.zeros(1, dtype=torch.int64)
         self.start(EPISODE, 0)
 
-    def start(self, kind: str, episode: int) -> None:
+    def start(self, kind: Start, episode: int) -> None:
         """Makes the next step start ``kind`` (``EPISODE`` or ``RESUME``); ``episode`` counts from 0."""
         self._pending = kind
         self._state = self.runtime.initial_state(1)
@@ -102,7 +99,7 @@ class Controller:
             if dropped(measured.fields["object_pos"]):
                 raise BlockDropped("the block has dropped")
         with timed("goal"):
-            reached, ended = self._judge(measured.fields["object_quat"], measured.fields["joint_target"])
+            reached, ended = self._begin_or_judge(measured.fields["object_quat"], measured.fields["joint_target"])
             goal_quat = self._goals.quat.clone()
         with timed("policy"):
             observation = self.runtime.policy_contract.vector({**measured.fields, "goal_quat": goal_quat})
@@ -112,7 +109,7 @@ class Controller:
         with timed("safety"):
             target = self._path.step(action, position)
             applied = self.limiter.apply(target[0])
-            self._path.target = applied.target.unsqueeze(0)  # the path goes on from where the hand is told to be
+            self._path.continue_from(applied.target.unsqueeze(0))
         pose = measured.object_pose.T_base_object
         return Decision(
             goal_quat=tuple(goal_quat[0].tolist()),
@@ -129,19 +126,29 @@ class Controller:
             ended=ended,
         )
 
-    def _judge(self, object_quat: Tensor, in_force: Tensor) -> tuple[bool, str]:
-        """Counts a success and draws goals; performs a pending start. Returns (goal reached, why the episode ended)."""
-        if self._pending:
-            # from the target that the hand has, not from where it is: a hand that presses against the block, and
-            # goes on to the next episode, would let go at once
-            if out := out_of_range(in_force[0]):
-                raise MeasurementRefused(f"the hand's target in force is out of range: {out}")
-            self._path.reset(self._one, in_force)
-            self.limiter.start(in_force[0])
-        pending, self._pending = self._pending, ""
+    def _begin_or_judge(self, object_quat: Tensor, in_force: Tensor) -> tuple[bool, str]:
+        """Carries out a pending start; in an episode that goes on, tells (goal reached, why the episode has ended)."""
+        pending = self._pending
+        if pending:
+            self._begin(in_force)
         if pending == EPISODE:
             self._goals.reset(self._one, object_quat)
             return False, ""
+        return self._judge(object_quat)
+
+    def _begin(self, in_force: Tensor) -> None:
+        """Starts path and limiter from the target that the hand has (1, 20) [rad].
+
+        Not from where it is: a hand that presses against the block, and goes on to the next episode, would let go.
+        """
+        if out := out_of_range(in_force[0]):
+            raise MeasurementRefused(f"the hand's target in force is out of range: {out}")
+        self._path.reset(self._one, in_force)
+        self.limiter.start(in_force[0])
+        self._pending = ""
+
+    def _judge(self, object_quat: Tensor) -> tuple[bool, str]:
+        """Counts a success, draws the next goal and tells (goal reached, why the episode has ended)."""
         step = self._goals.step(object_quat)
         ended = "last goal reached" if bool(step.finished) else "time limit" if bool(step.timed_out) else ""
         return bool(step.reached), ended

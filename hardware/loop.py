@@ -11,16 +11,21 @@ import torch
 
 from hardware.bus import Endpoints, HandshakeTimeout, Publisher, StaleStream, Subscriber
 from hardware.clock import NS, Pacer, Wakeup, now_ns, sleep_until
-from hardware.controller import EPISODE, HOLD_REASONS, RESUME, BlockDropped, Controller, ControllerConfig
+from hardware.controller import HOLD_REASONS, BlockDropped, Controller, ControllerConfig
 from hardware.drivers import BusCameras, BusHand, BusMocap, Devices, Inputs, MaxAge
 from hardware.messages import (
+    ACTIVE,
     BLOCK_DROPPED,
     BLOCK_RESET,
+    EPISODE,
+    HOLD,
+    RESUME,
     Actuators,
     ControlTick,
     Decision,
     Event,
     JointCommand,
+    Start,
     Used,
 )
 from hardware.process import Lifetime, load_config, save_config, say_ready
@@ -66,7 +71,7 @@ class ControlLoop:
         self._statistics = LoopStatistics(controller.period)
         self._tick = 0
         self._episode = -1
-        self._start = EPISODE
+        self._start: Start = EPISODE
         self._reason = ""
         self._fresh_from_ns = 0
 
@@ -137,7 +142,7 @@ class ControlLoop:
                 tick=self._tick,
                 start=start if inputs else "",
                 episode=episode,
-                mode="hold" if decision is None else "active",
+                mode=HOLD if decision is None else ACTIVE,
                 reason=reason,
                 late=wakeup.late_ns / NS,
                 missed=wakeup.missed,

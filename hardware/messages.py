@@ -6,7 +6,7 @@ clock. A message names what it is, who sent it and its place in the sender's seq
 
 import math
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -22,6 +22,14 @@ Vec3 = tuple[float, float, float]
 Quat = tuple[float, float, float, float]
 
 CAMERAS = ("camera0", "camera1", "camera2")
+
+Mode = Literal["active", "hold"]
+ACTIVE, HOLD = "active", "hold"
+"""What a hand does: follow commands, or keep its pose with reduced force; and what the loop tells it to do."""
+
+Start = Literal["", "episode", "resume"]
+EPISODE, RESUME = "episode", "resume"
+"""What starts afresh at a tick: policy, goals and successes, or the policy alone."""
 
 BLOCK_DROPPED, BLOCK_RESET = "block dropped", "block reset"
 """Events by which whoever watches the hand says that the block is gone, and that it was laid on the palm again: what
@@ -54,8 +62,7 @@ class HandState(Message, frozen=True, kw_only=True, tag="hand"):
     joint_vel: Joints
     target: Actuators
     """Actuator targets in force [rad]."""
-    mode: str
-    """``active``: it follows commands; ``hold``: it keeps its pose with reduced force."""
+    mode: Mode
     force: float
     """Share of the full force that the actuators may use."""
     obeyed_ns: Stamp = 0
@@ -142,10 +149,9 @@ class ControlTick(Message, frozen=True, kw_only=True, tag="tick"):
 
     tick: int
     episode: int
-    start: str = ""
-    """``episode``: policy, goals and successes started afresh at this tick; ``resume``: the policy alone."""
-    mode: str
-    """``active``, or ``hold`` without a decision."""
+    start: Start = ""
+    mode: Mode
+    """``hold``: without a decision."""
     reason: str = ""
     """Why the hand was told to hold."""
     used: Used | None = None

@@ -16,7 +16,7 @@ from hardware.controller import HOLD_REASONS, Controller, ControllerConfig
 from hardware.drivers import Devices, Inputs, MaxAge, decode_image
 from hardware.flightlog import FlightLog, read
 from hardware.measurement import MeasurementConfig, MeasurementRefused, Measurer
-from hardware.messages import CameraFrame, ControlTick, Decision, HandState, JointCommand, MocapFrame, Used
+from hardware.messages import EPISODE, CameraFrame, ControlTick, Decision, HandState, JointCommand, MocapFrame, Used
 from hardware.pose_source import MocapPose
 from policy import artefact
 from robot.plant import SHADOW, PlantConfig
@@ -118,7 +118,7 @@ def replay(path: Path, policy: Path | None = None) -> ReplayReport:
     torch.set_num_threads(1)  # as in the loop: the order of sums depends on the number of threads
     try:
         for tick in _ticks(log):
-            following = (following and tick.tick == expected) or tick.start == "episode"
+            following = (following and tick.tick == expected) or tick.start == EPISODE
             expected = tick.tick + 1
             if tick.used is None:  # it held without looking, which changes nothing
                 holds += 1

@@ -10,11 +10,22 @@ import torch
 
 from hardware.bus import Publisher, Subscriber
 from hardware.clock import NS, Pacer, now_ns
-from hardware.messages import BLOCK_DROPPED, BLOCK_RESET, Body, Event, HandState, JointCommand, Truth
+from hardware.messages import (
+    ACTIVE,
+    BLOCK_DROPPED,
+    BLOCK_RESET,
+    HOLD,
+    Body,
+    Event,
+    HandState,
+    JointCommand,
+    Mode,
+    Truth,
+)
 from hardware.process import Lifetime, load_config, say_ready
 from hardware.rig_config import RigConfig, RigProcess
 from hardware.virtual_mocap import VirtualMocap
-from hardware.watchdog import ACTIVE, HOLD, Watchdog
+from hardware.watchdog import Watchdog
 from robot import hand
 from robot.frames import Pose
 from robot.goal import dropped
@@ -128,7 +139,7 @@ class Rig:
         self._plant.reset()
         self._mocap = VirtualMocap(config, MARKERS)
         self._watchdog = Watchdog(config.watchdog, config.command_delay)
-        self._mode = ""
+        self._mode: Mode | None = None
         self._obeyed_ns = 0
         self._command_stream = Subscriber([process.endpoints.control], ["command"])
         self._hand_out = Publisher(process.endpoints.hand, "rig")

@@ -7,9 +7,7 @@ from collections import deque
 
 from hardware.bus import CLOCK_SLACK
 from hardware.clock import NS
-from hardware.messages import JointCommand
-
-ACTIVE, HOLD = "active", "hold"
+from hardware.messages import ACTIVE, HOLD, JointCommand, Mode
 
 
 class Watchdog:
@@ -45,7 +43,7 @@ class Watchdog:
         self._followed_ns = None if command.target is None else command.send_ns
         return command
 
-    def mode(self, now_ns: int) -> str:
-        """``active`` or ``hold``."""
+    def mode(self, now_ns: int) -> Mode:
+        """What the hand does now."""
         silent = self._followed_ns is None or now_ns - self._followed_ns > self._timeout_ns
         return HOLD if silent else ACTIVE

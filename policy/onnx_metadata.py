@@ -4,7 +4,7 @@ The metadata are ``contract``, the artefact's ``contract.json``; ``action_path``
 and ``use``, how the graph is called. Every input and output carries its description.
 """
 
-from robot.action import SMOOTHING_PERIOD, ActionContract, ActionPath
+from robot.action import ActionContract, ActionPath
 
 INPUTS = {
     "observation": "float32 (n, p): the fields of contract.observation, each flattened, one after another; quaternions "
@@ -40,7 +40,7 @@ def describe_action_path(contract: ActionContract) -> dict[str, object]:
         "upper": path.upper.tolist(),
         "reach": path.reach.tolist(),
         "stroke": path.stroke.tolist(),
-        "keep": contract.smoothing ** (contract.period / SMOOTHING_PERIOD) if contract.smoothing else 0.0,
+        "keep": contract.keep,
         "start": ["target = position", f"smoothed = {start}"],
         "step": [
             "smoothed = keep * smoothed + (1 - keep) * clamp(action, -1, 1)",

@@ -56,6 +56,11 @@ class ActionContract:
         check_numbers("action", self, "smoothing", least=0.0, below=1.0)
 
     @property
+    def keep(self) -> float:
+        """Share of the smoothed action that is left of the last one after a control step."""
+        return self.smoothing ** (self.period / SMOOTHING_PERIOD) if self.smoothing else 0.0
+
+    @property
     def size(self) -> int:
         """Number of actuators."""
         return NUM_ACTUATORS
@@ -106,7 +111,7 @@ class ActionPath:
 
     def step(self, action: Tensor, actuator_pos: Tensor) -> Tensor:
         """Actuator targets [rad], (n, 20), for unit actions (n, 20) of hands measured at ``actuator_pos`` (n, 20)."""
-        keep = self.contract.smoothing ** (self.contract.period / SMOOTHING_PERIOD) if self.contract.smoothing else 0.0
+        keep = self.contract.keep
         self.smoothed = keep * self.smoothed + (1.0 - keep) * action.clamp(-1.0, 1.0)
         if self.contract.mode == "relative":
             target = actuator_pos + self.stroke * self.smoothed
@@ -115,6 +120,10 @@ class ActionPath:
         target = target.clamp(self.target - self.reach, self.target + self.reach)
         self.target = target.clamp(self.lower, self.upper)
         return self.target
+
+    def continue_from(self, target: Tensor) -> None:
+        """The next targets start from ``target`` [rad], (n, 20): what the hand was told instead of the last one."""
+        self.target = target
 
     def state_dict(self) -> dict[str, Tensor]:
         """Everything needed to go on exactly from here."""

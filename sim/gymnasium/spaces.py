@@ -22,9 +22,7 @@ def fields_space(contract: ObservationContract) -> spaces.Dict:
 
 def fields_of(contract: ObservationContract, vector: Tensor) -> Fields:
     """The fields (n, *shape) in observation vectors (n, size)."""
-    parts = vector.split([field.size for field in contract.fields], dim=1)
-    named = zip(contract.fields, parts, strict=True)
-    return {field.name: part.reshape(-1, *field.shape).numpy() for field, part in named}
+    return {name: value.numpy() for name, value in contract.split(vector).items()}
 
 
 def of_world(fields: Fields, world: int) -> Fields:

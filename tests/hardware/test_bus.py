@@ -44,6 +44,8 @@ def of_type(info: msgspec.inspect.Type) -> st.SearchStrategy:
             return st.integers(-(2**53) if info.ge is None else info.ge, min(2**53, info.le or 2**53))
         case msgspec.inspect.StrType():
             return st.text()
+        case msgspec.inspect.LiteralType():
+            return st.sampled_from(info.values)
         case msgspec.inspect.BoolType():
             return st.booleans()
         case msgspec.inspect.NoneType():

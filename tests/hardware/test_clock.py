@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from hardware.clock import NS, Pacer, Wakeup, now_ns
-from hardware.messages import JointCommand
+from hardware.messages import ACTIVE, HOLD, JointCommand
 from hardware.statistics import LoopStatistics, Sections
-from hardware.watchdog import ACTIVE, HOLD, Watchdog
+from hardware.watchdog import Watchdog
 
 
 def test_deadlines_are_absolute() -> None:

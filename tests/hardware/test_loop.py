@@ -13,12 +13,14 @@ import torch
 from hardware import flightlog
 from hardware.bus import Endpoints, HandshakeTimeout, Publisher, Received, Subscriber
 from hardware.clock import Wakeup, now_ns
-from hardware.controller import EPISODE, RESUME, Controller, ControllerConfig
+from hardware.controller import Controller, ControllerConfig
 from hardware.drivers import Devices, MaxAge
 from hardware.flightlog import FlightLogWriter
 from hardware.loop import ControlLoop, LoopConfig
 from hardware.messages import (
     BLOCK_RESET,
+    EPISODE,
+    RESUME,
     CameraFrame,
     ControlTick,
     Event,

@@ -67,7 +67,7 @@ def test_policies_that_read_what_no_rig_measures_are_refused() -> None:
 
 def test_pose_sources() -> None:
     assert make_pose_source("mocap").cameras == ()
-    with pytest.raises(VisionUnavailable, match="trained vision artefact"):
+    with pytest.raises(VisionUnavailable, match="pose=vision is not possible yet"):
         make_pose_source("vision", "outputs/eye")
     with pytest.raises(ValueError, match="'lidar'; allowed: mocap, vision"):
         make_pose_source("lidar")
