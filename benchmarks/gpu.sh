@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Everything that has to be measured and trained on one NVIDIA GPU, in about half an hour; results in OUT (default: outputs/gpu).
 #   benchmarks/gpu.sh [MINUTES of training]
+# Figures and picture that are committed go to benchmarks/results/ and docs/. Needs `pip install -e '.[gpu,plants]'`; with
+# MENAGERIE=1, after `mujoco-menagerie prefetch shadow_hand`, the second foreign plant as well.
 set -euo pipefail
 out=${OUT:-outputs/gpu}
 minutes=${1:-15}
@@ -22,7 +24,7 @@ inhand bench train sim.backend=warp out="$results/h200-train.json"
 
 # a first policy, and its evaluation by MuJoCo itself on our plant and on both foreign ones
 inhand train algo=gpu network=dactyl randomization=dactyl run="$out/dactyl" train.steps=0 train.minutes="$minutes"
-for plant in shadow gymnasium_robotics menagerie; do
+for plant in shadow gymnasium_robotics ${MENAGERIE:+menagerie}; do
     for randomization in none dactyl; do
         [[ $plant = shadow || $randomization = none ]] || continue
         inhand eval "$out/dactyl/policy" trials=100 plant=$plant randomization=$randomization \
