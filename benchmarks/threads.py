@@ -8,7 +8,7 @@ import torch
 
 @contextmanager
 def torch_threads(threads: int) -> Iterator[None]:
-    """Gives torch so many threads, and afterwards those it had."""
+    """Sets torch's number of threads, and afterwards restores it."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

@@ -74,13 +74,13 @@ class MaxAge:
     """
 
     hand: float = 0.05
-    """Of the hand's state."""
+    """Oldest state of the hand [s]."""
     mocap: float = 0.1
-    """Of the motion-capture frame."""
+    """Oldest motion-capture frame [s]."""
     camera: float = 0.3
-    """Of each camera's image."""
+    """Oldest image of each camera [s]."""
     command: float = 0.25
-    """Of the order that the hand has carried out last."""
+    """Oldest order that the hand may have carried out last [s]."""
 
     def __post_init__(self) -> None:
         check_numbers("max_age", self, *(each.name for each in fields(self)), above=0.0)

@@ -169,7 +169,7 @@ class ControlLoop:
         return inputs
 
     def _read_obeying(self) -> Inputs:
-        """As ``_read``, of a hand that also hears: else policy and limiter would go on without it, and then it jumps.
+        """As ``_read``, but of a hand that carries out orders: policy and limiter would run ahead of one that does not.
 
         Raises:
             StaleStream: if the order that it has carried out last is too old.

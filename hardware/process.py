@@ -1,7 +1,7 @@
 """How a process of the bridge is started, told to stop, and heard when it is ready.
 
 ``python -m hardware.<name> CONFIG.json [PARENT]``: the configuration is one JSON file, PARENT the id of the process
-that starts this one and shall not be survived, the line ``ready`` on standard output says that the process serves,
+that starts this one and must not be survived, the line ``ready`` on standard output says that the process serves,
 SIGTERM asks it to stop.
 """
 
@@ -20,7 +20,7 @@ READY = "ready"
 
 
 class Lifetime:
-    """Whether this process shall go on: until SIGTERM or SIGINT, or until the parent that was named is gone."""
+    """Whether this process goes on: until SIGTERM or SIGINT, or until the parent that was named is gone."""
 
     def __init__(self) -> None:
         self._asked = False
@@ -34,7 +34,7 @@ class Lifetime:
 
     @property
     def over(self) -> bool:
-        """True once the process shall end."""
+        """True once the process has to end."""
         return self._asked or (self._parent is not None and os.getppid() != self._parent)
 
 

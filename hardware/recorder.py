@@ -14,11 +14,11 @@ QUEUE = 20_000
 """Messages that may wait per connection while the disk is busy: about a minute."""
 
 LINGER = 0.3
-"""A stopping recorder still writes what is sent within so many seconds; it ends sooner when no message comes for a
+"""Seconds for which a stopping recorder still writes what is sent; it ends sooner when no message comes for a
 ``flush_period``."""
 
 DRAIN = 5.0
-"""And it ends after so many seconds, whatever comes and however it is stamped."""
+"""Seconds after which it ends, whatever comes and however it is stamped."""
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ class RigConfig:
     camera_size: int = 200
     """Width and height of an image [pixels]."""
     jpeg_quality: int = 90
-    """Of 100."""
+    """JPEG quality, 1 to 100."""
 
     def __post_init__(self) -> None:
         check_numbers("rig", self, "block_mass", "friction", "gain", "damping", "watchdog", above=0.0)

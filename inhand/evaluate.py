@@ -44,13 +44,13 @@ class EvalJob:
     the budget of the run is spent; one that is killed may be started again."""
 
     follow_idle: float = 0.0
-    """With ``follow``: ends also after so many minutes without a new checkpoint; 0 for never."""
+    """Minutes without a new checkpoint after which ``follow`` ends; 0 for never."""
 
     trials: int = 100
     """Episodes, each in a world of its own (D18: 100)."""
 
     seed: int = 0
-    """Of everything that is drawn."""
+    """Seed of every random draw."""
 
     sample: bool = False
     """Draw the actions, as in training, instead of taking the most probable ones."""

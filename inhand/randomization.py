@@ -39,6 +39,7 @@ class RandomizationJob:
     """Worlds that are drawn to check."""
 
     seed: int = 0
+    """Seed of every random draw."""
 
     threads: int = 0
     """CPU threads of the physics; 0 for all."""

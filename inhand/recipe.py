@@ -32,10 +32,10 @@ class Stage:
     """
 
     name: str
-    """Of its directory in that of the whole."""
+    """Name of its directory in that of the recipe."""
 
     share: float
-    """Of the budget."""
+    """Share of the budget."""
 
     overrides: list[str] = field(default_factory=list)
     """What it differs by, as on the command line; ``{run}`` stands for the directory of the whole."""
@@ -53,10 +53,10 @@ class RecipeConfig:
     """
 
     stages: list[Stage] = field(default_factory=list)
-    """In their order; none for a single run."""
+    """The stages in their order; none for a single run."""
 
     trials: int = 100
-    """With which the last two policies are compared; the better one becomes that of the whole."""
+    """Trials by which the last two policies are compared; the better one becomes that of the recipe."""
 
     def __post_init__(self) -> None:
         check_numbers("recipe", self, "trials", least=1)

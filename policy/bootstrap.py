@@ -21,7 +21,7 @@ def mean_interval(
     Args:
         values: a sample, one or more.
         generator: draws the resamples.
-        level: share of samples whose interval shall hold the true mean.
+        level: share of samples whose interval holds the true mean.
         resamples: means that are drawn.
 
     Raises:

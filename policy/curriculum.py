@@ -71,7 +71,7 @@ class CurriculumConfig:
         return tuple(each.name for each in fields(self) if getattr(self, each.name))
 
     def at(self, control_steps: int) -> dict[str, Any]:
-        """The value of every scheduled quantity after so many control steps of the run."""
+        """The value of every scheduled quantity at a number of control steps of the run."""
         return {name: self._value(name, control_steps) for name in self.scheduled}
 
     def metrics(self, control_steps: int) -> dict[str, float]:

@@ -21,7 +21,7 @@ GREEDY_EVERY = 2
 """Every second world shows the student where its most probable actions lead, by which it is judged in the end; in the
 others it draws its actions, and learns to find back from where they lead."""
 CHANGED = EPSILON**0.5
-"""A field that never changed in training has changed by one of its standard deviations, which is this small."""
+"""What was constant in training has changed by more than this: one standard deviation, whose floor it is."""
 
 
 class TeacherPolicy:

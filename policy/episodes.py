@@ -8,7 +8,7 @@ from torch import Tensor
 from policy import parallel
 
 WINDOW = 200
-"""Means are over at least so many of the latest episodes."""
+"""Least number of the latest episodes that means are over."""
 
 
 class EpisodeStatistics:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class Exploration:
-    """Disturbs the unit actions of n worlds, in each as strongly as it shall, for a while in the same way.
+    """Adds noise to the unit actions of n worlds, to each with a strength of its own, and holds it for a few steps.
 
     Gaussian noise is added, and some actuators do something else altogether, drawn evenly from [-1, 1]: noise about an
     action at its limit would change little. A world keeps what it drew for k control steps, k drawn with probability

@@ -37,7 +37,7 @@ class Actor(nn.Module):
             generator: of the weights.
 
         Raises:
-            ValueError: if continuous actions shall begin with a standard deviation not above its floor.
+            ValueError: if continuous actions are to begin with a standard deviation not above its floor.
         """
         super().__init__()
         self.actuators, self.bins, self.min_sigma = actuators, bins, config.min_sigma
@@ -49,7 +49,7 @@ class Actor(nn.Module):
 
     @property
     def output_shape(self) -> tuple[int, int]:
-        """Of the output for one observation: (bins, actuators), or (2, actuators) for continuous actions."""
+        """Shape of the output for one observation: (bins, actuators), or (2, actuators) for continuous actions."""
         return self.bins or 2, self.actuators
 
     def initial_state(self, n: int) -> Tensor:

@@ -20,7 +20,7 @@ class NetworkConfig:
     """Width of the LSTM (D18: 512)."""
 
     embedding: int = 0
-    """Every observation field is embedded by itself in so many dimensions, and their sum goes on (R19: 512); with 0 the
+    """Dimensions in which every observation field is embedded by itself; their sum goes on (R19: 512). With 0 the
     fields are concatenated (D18)."""
 
     memory: bool = True

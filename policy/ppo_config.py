@@ -45,13 +45,13 @@ class PPOConfig:
     """Upper bound of an adapting learning rate."""
 
     critic_warmup: int = 0
-    """For so many updates only the critic learns: one that has never seen this task or policy misleads the actor."""
+    """Number of first updates in which only the critic learns: a critic new to task and policy misleads the actor."""
 
     epochs: int = 3
     """Passes over a roll-out (R19 Table 14: a sample is used 3 times)."""
 
     critic_epochs: int = 0
-    """The first so many of these passes teach the critic, too; 0 for all of them. In distillation the critic, which
+    """Number of these passes, the first ones, that teach the critic, too; 0 for all. In distillation the critic, which
     only says how well the student does, costs as much as the student."""
 
     minibatches: int = 4

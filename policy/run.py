@@ -148,7 +148,7 @@ class Run(ABC):
 
 
 def adjust(env: VectorEnv, curriculum: CurriculumConfig, control_steps: int) -> dict[str, float]:
-    """Makes the worlds as hard as they shall be after so many control steps; what that is, named for the log."""
+    """Makes the worlds as hard as the curriculum says for now, and returns what that is, by name, for the log."""
     if not curriculum.scheduled:
         return {}
     if not isinstance(env, Adjustable):

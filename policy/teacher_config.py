@@ -29,7 +29,7 @@ class TeacherConfig:
     """Control steps that are remembered, of all worlds together."""
 
     guard: int = 400_000
-    """The oldest of them that are not learnt from; a checkpoint is written at the latest after so many steps."""
+    """The oldest of them that are not learnt from; a checkpoint is written after this many steps at the latest."""
 
     warmup: int = 20_000
     """Control steps before the first update."""
@@ -50,13 +50,13 @@ class TeacherConfig:
     """Highest return that the critics can express."""
 
     atoms: int = 101
-    """Values between them."""
+    """Number of atoms of the distribution of returns, from ``lowest`` to ``highest``."""
 
     critic_width: int = 256
-    """Of each critic's two layers."""
+    """Width of each critic's two hidden layers."""
 
     learning_rate: float = 3e-4
-    """Of actor and critics."""
+    """Adam's step size for actor and critics."""
 
     tau: float = 0.02
     """Share of the critics that their targets take over in an update."""
@@ -65,7 +65,7 @@ class TeacherConfig:
     """Standard deviation of what is added to the target's actions [unit actions], cut at 2.5 times as much."""
 
     actor_period: int = 2
-    """The actor is updated every so many updates of the critics."""
+    """Updates of the critics between two of the actor."""
 
     action_penalty: float = 0.02
     """Weight of the mean square of what goes into the actor's tanh: without, three quarters of all actions end up at

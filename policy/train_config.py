@@ -27,7 +27,7 @@ class TrainConfig:
     ``distill``: the LSTM policy learns to do what a teacher does."""
 
     seed: int = 0
-    """Of everything that is drawn: the worlds, the weights, the exploration and the order of the samples."""
+    """Seed of every random draw: worlds, weights, exploration and the order of the samples."""
 
     num_envs: int = 256
     """Worlds stepped together, by each rank (``docs/distributed.md``)."""
@@ -36,17 +36,17 @@ class TrainConfig:
     """Control steps of a roll-out, a multiple of ``ppo.chunk``."""
 
     steps: int = 50_000_000
-    """Ends after so many control steps over all worlds, or after ``minutes``, whichever comes first; 0 for no limit."""
+    """Control steps of all worlds together after which the run ends, unless ``minutes`` end it first; 0: no limit."""
 
     minutes: float = 0.0
-    """Ends after so much time, sessions before a resume included, or after ``steps``, whichever comes first; 0 for no
+    """Minutes after which the run ends, those before a resume included, unless ``steps`` end it first; 0 for no
     limit. For a run of a given time set ``steps=0``."""
 
     checkpoint_minutes: float = 1.0
     """Time between two checkpoints; one is always written at the end."""
 
     keep_checkpoints: int = 3
-    """Older ones are deleted."""
+    """Number of checkpoints that are kept; older ones are deleted."""
 
     threads: int = 0
     """CPU threads of the networks; 0 for torch's own choice, or each rank's share of the cores."""

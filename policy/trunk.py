@@ -16,7 +16,7 @@ BATCH_MULTIPLE = 32
 """Split sequences are padded to such a batch: oneDNN's bfloat16 LSTM is up to ten times slower at odd sizes."""
 
 CELL_BATCH = 64
-"""Up to so many worlds a single step is plain matrix products: oneDNN's LSTM first brings all weights into another
+"""Up to this many worlds a single step is plain matrix products: oneDNN's LSTM first brings all weights into another
 order, which takes it eight times as long as the step of one world."""
 
 

@@ -46,7 +46,7 @@ class ActionNoise(Memory):
 
 
 class Adversary(Memory):
-    """A network of random weights, other ones in each world and episode, that acts beside the policy.
+    """A network of random weights, drawn anew for each world and episode, whose actions are mixed into the policy's.
 
     One hidden layer over joint angles and block pose; each actuator takes the likeliest of ``BINS`` actions, for a
     network with continuous outputs would mostly ask for little (R19 B.3).

@@ -15,7 +15,7 @@ NO_BOUNDARY = -1
 """In place of the index of a boundary: the world is an ordinary one."""
 
 DECIMALS = 9
-"""Boundaries are rounded to so many, so that steps out and steps back cancel."""
+"""Decimals to which boundaries are rounded, so that steps out and steps back cancel."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class ADR:
         self.boundary[ids] = NO_BOUNDARY
 
     def finish(self, ids: Tensor, successes: Tensor) -> None:
-        """Takes in the episodes that ended in worlds ``ids``, (m,), with so many ``successes``, (m,).
+        """Takes in the episodes that ended in worlds ``ids``, (m,), with ``successes``, (m,).
 
         The result is that of taking them in one by one, in this order. An episode counts for its boundary as it was
         drawn, even if the boundary has moved since: left out, the long episodes, which are the successful ones, would

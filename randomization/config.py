@@ -44,6 +44,7 @@ class RandomizationConfig:
     """
 
     name: str = "none"
+    """Its name, for reports and for the record of a run."""
 
     physics: dict[str, PhysicsTerm] = field(default_factory=dict)
     """Model fields of the physics."""

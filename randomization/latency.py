@@ -13,7 +13,7 @@ from robot.observation import FIELDS
 
 
 class _Line(Memory):
-    """The past of a few fields, and how old what is seen of them shall be."""
+    """The past of a few fields, and the age at which each is seen."""
 
     def __init__(self, key: str, fields: list[str], draw: Draw, n: int, device: torch.device, period: float) -> None:
         super().__init__()

@@ -99,7 +99,7 @@ class SensorTerm:
     ``dropout``: the last value stays, for ``time`` seconds; the draw is the probability per second that this begins.
     ``occlusion``: while something touches the weightless box around a fingertip marker, the last visible value stays;
     the draw is the probability per step that the marker is hidden then.
-    ``refresh``: a new value comes only every so many seconds. ``delay``: values are so many seconds old.
+    ``refresh``: a new value comes only at this interval [s]. ``delay``: values have this age [s].
     ``injection``: the draw is the probability per step that the block is seen at a random pose.
 
     Raises:

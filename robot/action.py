@@ -34,7 +34,7 @@ class ActionContract:
     """Classes per actuator, at equal distances over [-1, 1] (D18 C.1); 0 for continuous actions."""
 
     scale: float = 2.0
-    """Relative only: an action of ±1 asks for so many times what the actuator can move in one step, but for no more
+    """Relative only: an action of ±1 asks for this many times what the actuator can move in one step, but for no more
     than half its range. Above 1 it can also press against what it touches."""
 
     smoothing: float = 0.3
@@ -42,7 +42,7 @@ class ActionContract:
     coefficient, robogym's code its meaning)."""
 
     speed: float = 1.0
-    """Largest speed of a target, as a share of the maker's limit for the actuator: the policy shall not rely on what
+    """Largest speed of a target, as a share of the maker's limit for the actuator: the policy must not rely on what
     the robot's safety limiter would cut."""
 
     period: float = CONTROL_PERIOD

@@ -75,7 +75,7 @@ def sample_goals(law: str, n: int, generator: torch.Generator) -> Tensor:
 
 
 def nearest_goal(law: str, object_quat: Tensor) -> Tensor:
-    """Of the goals that a law can draw, the one nearest to the blocks' orientations (n, 4); (n, 4)."""
+    """The goal nearest to each block's orientation (n, 4) that a law can draw, (n, 4)."""
     if law == "so3":
         return object_quat
     device, dtype = object_quat.device, object_quat.dtype
@@ -148,9 +148,13 @@ class GoalTracker:
         self.generator = generator
         self.max_steps = round(config.time_limit / period)
         self.quat = rotation.identity(n, device)
+        """The goals, in the base frame, (n, 4)."""
         self.distance = torch.zeros(n, device=device)
+        """Rotation still to go [rad], (n,)."""
         self.successes = torch.zeros(n, dtype=torch.int64, device=device)
+        """Goals reached in the episode, (n,)."""
         self.steps = torch.zeros(n, dtype=torch.int64, device=device)
+        """Control steps since the goal was drawn, (n,)."""
 
     def reset(self, ids: Tensor, object_quat: Tensor) -> None:
         """Starts an episode for hands ``ids``, (m,), whose blocks lie at ``object_quat``, (m, 4)."""

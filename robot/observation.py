@@ -37,7 +37,7 @@ FIELDS: dict[str, Field] = {
         Field("fingertip_quat", (5, 4), "wxyz", "base", "distal links, first finger to thumb"),
         Field("object_pos", (3,), "m", "base", "centre of the block"),
         Field("object_quat", (4,), "wxyz", "base", "orientation of the block"),
-        Field("goal_quat", (4,), "wxyz", "base", "orientation the block shall reach"),
+        Field("goal_quat", (4,), "wxyz", "base", "orientation the block has to reach"),
         Field("goal_rel_quat", (4,), "wxyz", "base", "rotation still to go: goal ⊗ object⁻¹"),
         Field("goal_rel_matrix", (3, 3), "-", "base", "the same as a matrix, in which no rotation has two values"),
         Field("object_lattice", (3, 3), "-", "base", "how the block lies, whichever face is which: (R∘R∘R) Rᵀ"),

@@ -29,13 +29,13 @@ class SimConfig:
     """``cpu``: MuJoCo on threads; ``warp``: MuJoCo Warp on a GPU."""
 
     device: str = ""
-    """With ``warp``: a device as Warp names it; empty for the GPU that this rank is to use."""
+    """Device of ``warp``, as Warp names it; empty for the GPU that this rank is to use."""
 
     contacts: int = 0
-    """With ``warp``: room for so many contacts in each world; 0 for what a short run on the CPU shows to be needed."""
+    """Room of ``warp`` for contacts in each world; 0 for what a short run on the CPU shows to be needed."""
 
     constraints: int = 0
-    """With ``warp``: room for so many rows of constraints in each world; 0 as above."""
+    """Room of ``warp`` for rows of constraints in each world; 0 as for ``contacts``."""
 
     def __post_init__(self) -> None:
         check_choice("sim backend", self.backend, BACKENDS)

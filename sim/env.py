@@ -84,7 +84,7 @@ class ReorientEnv:
         """Episodes that ended, without a reward, because the simulation diverged."""
 
     def set_difficulty(self, difficulty: Difficulty) -> None:
-        """Makes the worlds so hard from now on; the difficulty is no part of ``state_dict``.
+        """Applies a difficulty to all worlds from now on; it is no part of ``state_dict``.
 
         The threshold holds from the next step on, the goal law from the next goal of a world, gravity and what is drawn
         for an episode from its next episode, and noise of single steps from the next step.
@@ -115,7 +115,7 @@ class ReorientEnv:
         self.source.share = most if least == most else least + (most - least) * self._places()
 
     def _places(self) -> Tensor:
-        """Numbers that lie evenly in [0, 1], (n,), in an order that no other order of the worlds follows."""
+        """Evenly spaced shares in [0, 1], (n,), scattered so that nothing else that differs by world goes with them."""
         # multiples of the golden ratio: whatever goes by the worlds' numbers meets every share
         order = (GOLDEN_RATIO * torch.arange(self.num_envs, dtype=torch.float64)).frac().argsort().argsort()
         return (order / max(self.num_envs - 1, 1)).float().to(self.device)

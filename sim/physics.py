@@ -36,19 +36,19 @@ class Physics(ABC):
     """Whether some worlds can be stepped while the others wait."""
 
     qpos: Tensor
-    """Live, as are all that follow: (n, nq)."""
+    """MuJoCo's generalized positions, live as are all that follow, (n, nq)."""
     qvel: Tensor
-    """(n, nv)."""
+    """Generalized velocities, (n, nv)."""
     ctrl: Tensor
-    """(n, nu)."""
+    """Targets of the actuators [rad], (n, nu)."""
     site_xpos: Tensor
-    """(n, nsite, 3)."""
+    """Positions of the sites [m] in the world frame, (n, nsite, 3)."""
     xquat: Tensor
-    """(n, nbody, 4)."""
+    """Orientations of the bodies in the world frame, (n, nbody, 4)."""
     forces: Tensor
-    """External forces and torques on bodies, (n, nbody, 6)."""
+    """External forces [N] and torques [Nm] on bodies in the world frame, (n, nbody, 6)."""
     sensors: Tensor
-    """(n, nsensordata)."""
+    """Values of the model's sensors, (n, nsensordata)."""
     history: Tensor
     """What delayed actuators remember, (n, nhistory)."""
 
@@ -120,7 +120,7 @@ class Physics(ABC):
 
     @abstractmethod
     def set_const(self, ids: Tensor) -> None:
-        """Recomputes what MuJoCo derives from masses, sizes and poses of worlds ``ids``; after writing such a field."""
+        """Recomputes MuJoCo's derived constants in worlds ``ids``, after masses, sizes or poses are written."""
 
     @abstractmethod
     def diverged(self, ids: Worlds = EVERY) -> Tensor:

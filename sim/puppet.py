@@ -42,7 +42,7 @@ def base_pose(model: mujoco.MjModel) -> Pose:
 
 
 class Puppet:
-    """A scene whose hand and block are put where they shall be seen."""
+    """A scene whose hand and block are put where the pictures need them."""
 
     def __init__(self, model: mujoco.MjModel) -> None:
         self.model = model

@@ -38,7 +38,7 @@ class FirstState:
 
 
 class SettledPool:
-    """The last ``capacity`` first states that settled; nothing can be drawn before there are so many."""
+    """The last ``capacity`` first states that settled; nothing can be drawn before it is full."""
 
     def __init__(self, capacity: int, device: torch.device | str = "cpu") -> None:
         self.added = 0

@@ -21,19 +21,19 @@ class RewardConfig:
     """
 
     progress: float = 1.0
-    """For each radian by which the block has come nearer to its goal."""
+    """Reward per radian by which the block has come nearer to its goal."""
 
     goal: float = 5.0
-    """For a goal that is reached."""
+    """Reward for reaching a goal."""
 
     drop: float = -20.0
-    """When the block falls."""
+    """Reward when the block falls, below 0."""
 
     proximity: float = 0.0
-    """Isaac Gym's, instead of progress or beside it: times 1 / (rotation still to go [rad] + 0.1)."""
+    """Weight of Isaac Gym's reward, 1 / (rotation still to go [rad] + 0.1), instead of progress or beside it."""
 
     step: float = 0.0
-    """At every step: below 0 it makes haste, and a block that is only held is worth as little as a lost one."""
+    """Reward of every step; below 0, a block that is only held is worth as little as a lost one."""
 
     def __post_init__(self) -> None:
         check_numbers("reward", self, "progress", "goal", "drop", "proximity", "step")

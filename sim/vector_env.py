@@ -77,7 +77,7 @@ class Adjustable(Protocol):
     """Worlds that can be made easier or harder while they run."""
 
     def set_difficulty(self, difficulty: Difficulty) -> None:
-        """Makes the worlds so hard from now on; the difficulty is no part of ``state_dict``."""
+        """Applies a difficulty to all worlds from now on; it is no part of ``state_dict``."""
         ...
 
 

@@ -24,7 +24,7 @@ class Contestant:
         self.amount = self._worlds * self._envs.call("dt")[0]
 
     def _rate(self, worlds: int) -> float:
-        """World steps per second with so many worlds."""
+        """World steps per second of a number of worlds."""
         self._begin(worlds)
         begin, steps = time.perf_counter(), 0
         while time.perf_counter() < begin + TRIAL:

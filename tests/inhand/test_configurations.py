@@ -1,4 +1,4 @@
-"""No configuration takes a number that is none: a limit of NaN would limit nothing."""
+"""What holds for the configurations of all verbs: they explain their keys, and take no number that is none."""
 
 import dataclasses
 import math
@@ -7,6 +7,7 @@ from typing import Any, get_type_hints
 
 import pytest
 
+from inhand import schema
 from inhand.verbs import VERBS
 from robot.hand import JOINT_NAMES
 
@@ -25,6 +26,13 @@ NUMBERS = sorted(
     key=lambda pair: (pair[0].__name__, pair[1]),
 )  # fmt: skip
 NEEDED: dict[str, dict[str, Any]] = {"EvalJob": {"policy": "default"}, "JointMap": {"joint": JOINT_NAMES[0]}}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_key_is_explained_by_a_sentence_of_its_own(verb: str):
+    for key in schema.keys(VERBS[verb].load()[1]):
+        if key.type != "section":
+            assert key.doc.endswith(".") and not key.doc.startswith(("Of ", "With ", "At ", "For ")), key
 
 
 @pytest.mark.parametrize(("config", "name"), NUMBERS, ids=[f"{config.__name__}.{name}" for config, name in NUMBERS])
