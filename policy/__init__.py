@@ -1,0 +1,1 @@
+"""The mind: networks, PPO, the teacher and distillation, training, evaluation, the policy artefact and its runtime."""

@@ -22,7 +22,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from policy.network import Actor, NetworkConfig
+from policy.network import Actor
+from policy.network_config import NetworkConfig
 from robot.action import ActionContract
 from robot.hand import NAME, model_hash
 from robot.observation import ObservationContract

@@ -114,8 +114,7 @@ def _relabelled(
     same_episode = replay.start(later, world) == replay.start(time, world)
     achieved = nearest_goal(law, rotation.normalize(replay.read_one("next_quat", later, world)))
     share = torch.rand(m, generator=generator)
-    kind = share.unsqueeze(1)
-    other = torch.where(kind < config.hindsight, achieved, sample_goals(law, m, generator))
+    other = torch.where(share.unsqueeze(1) < config.hindsight, achieved, sample_goals(law, m, generator))
     use = share < torch.where(same_episode, config.hindsight, 0.0)
     use |= (share >= config.hindsight) & (share < config.hindsight + config.random_goals)
     use &= rotation.distance(other, before["object_quat"]) >= threshold

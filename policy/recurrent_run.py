@@ -12,7 +12,8 @@ from policy.checkpoint import CheckpointError
 from policy.distill import GREEDY_EVERY, Distiller, TeacherPolicy
 from policy.episodes import EpisodeStatistics
 from policy.learner import Learner
-from policy.network import Actor, Critic, NetworkConfig
+from policy.network import Actor, Critic
+from policy.network_config import NetworkConfig
 from policy.ppo import PPO
 from policy.progress import Row
 from policy.rollout import Collector

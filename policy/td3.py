@@ -62,6 +62,7 @@ class TD3:
 
     def update(
         self,
+        *,
         observation: Tensor,
         action: Tensor,
         reward: Tensor,

@@ -134,13 +134,13 @@ class TeacherRun(Run):
         device = self.observation.device
         before, after = self._inputs(drawn.measurement), self._inputs(drawn.next_measurement)
         return self.learner.update(
-            before.to(device),
-            drawn.action.to(device),
-            drawn.reward.to(device),
-            after.to(device),
-            drawn.discount.to(device),
-            drawn.weight.to(device),
-            self.generator,
+            observation=before.to(device),
+            action=drawn.action.to(device),
+            reward=drawn.reward.to(device),
+            next_observation=after.to(device),
+            discount=drawn.discount.to(device),
+            weight=drawn.weight.to(device),
+            generator=self.generator,
         )
 
     def _inputs(self, measurement: dict[str, Tensor]) -> Tensor:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from policy.curriculum import CurriculumConfig
-from policy.network import NetworkConfig
+from policy.network_config import NetworkConfig
 from policy.ppo_config import PPOConfig
 from policy.teacher_config import TeacherConfig
 from robot.checks import check_choice, check_numbers

@@ -1,5 +1,6 @@
 """Room for contacts and constraints on a GPU, where every world has to have as much, from the start."""
 
+import math
 from dataclasses import dataclass
 
 import mujoco
@@ -15,8 +16,11 @@ WORLDS, SECONDS = 64, 6.0
 RESERVE = 2.0
 """Room, over the most that was needed in the calibration; pairs that are near each other but do not touch need some."""
 
-NEFC, NARROWPHASE, OTHERS = 1 << 0, (1 << 2) | (1 << 3) | (1 << 4), {1 << 1: "njmax_nnz", 1 << 6: "contact_match"}
-"""Bits of ``mujoco_warp.OverflowType``."""
+CONSTRAINTS = (1 << 0) | (1 << 1) | (1 << 6)
+"""Bits of ``mujoco_warp.OverflowType``: NEFC, NJMAX_NNZ and CONTACT_MATCH."""
+
+CONTACTS = (1 << 2) | (1 << 3) | (1 << 4)
+"""BROADPHASE, NARROWPHASE and CCD."""
 
 
 class CapacityExceeded(RuntimeError):
@@ -34,9 +38,9 @@ class Capacity:
     def require(self, flags: int) -> None:
         """Raises CapacityExceeded if overflow bits are set, naming the setting to raise and its present value."""
         wanted = []
-        if flags & NARROWPHASE:
+        if flags & CONTACTS:
             wanted.append(f"sim.contacts above {self.contacts}")
-        if flags & NEFC or flags & sum(OTHERS):
+        if flags & CONSTRAINTS:
             wanted.append(f"sim.constraints above {self.constraints}")
         if wanted:
             raise CapacityExceeded(
@@ -59,7 +63,7 @@ def calibrate(model: mujoco.MjModel) -> Capacity:
     generator = torch.Generator().manual_seed(0)
     everyone = torch.arange(WORLDS)
     lower, upper = hand.actuator_range()
-    period = max(1, round(0.24 / model.opt.timestep))
+    substeps = max(1, round(0.24 / model.opt.timestep))  # for which a target holds
     contacts, constraints = physics.batch.bind("ncon"), physics.batch.bind("nefc")
     most = [0, 0]
     for _ in range(2):
@@ -68,9 +72,9 @@ def calibrate(model: mujoco.MjModel) -> Capacity:
         physics.set_joints(everyone, first.joint_pos)
         physics.set_block(everyone, first.object_pos, first.object_quat)
         physics.forward(everyone)
-        for _ in range(round(0.5 * SECONDS / (period * model.opt.timestep))):
+        for _ in range(round(0.5 * SECONDS / (substeps * model.opt.timestep))):
             physics.set_target(lower + (upper - lower) * torch.rand(WORLDS, len(lower), generator=generator))
-            for _ in range(period):
+            for _ in range(substeps):
                 physics.step(1)
                 most = [max(most[0], int(contacts.max())), max(most[1], int(constraints.max()))]
-    return Capacity(*(-8 * (-round(RESERVE * each) // 8) for each in most))
+    return Capacity(*(8 * math.ceil(RESERVE * each / 8) for each in most))

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from torch import Tensor
-from typing_extensions import override
 
 from sim.env import ReorientEnv
 from sim.puppet import Moment
@@ -45,7 +44,6 @@ class Worlds(ReorientEnv):
         """What can be seen of a world now."""
         return Moment.of(self.measurement, self.goals.quat, world)
 
-    @override
     def _reset(self, ids: Tensor) -> None:
         self.ending = Ending(self._last_observation(), self.goals.distance.clone(), self.moment(int(ids[0])))
         super()._reset(ids)
