@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.shares import shares
 from inhand.config import load
-from inhand.train import TrainJob
+from inhand.training import TrainJob
 from policy.progress import HOURS_PER_YEAR
 
 if TYPE_CHECKING:

@@ -19,10 +19,12 @@ from policy import artefact, checkpoint
 from policy.artefact import CONTRACT, Restored, restore
 from policy.checkpoint import CheckpointError
 from policy.evaluate import Evaluation
+from policy.layout import BEST, CHECKPOINTS, SETTINGS
 from policy.runtime import PolicyRuntime
 from policy.scores import FILE, Score, draw_scores, ranking, read_scores, write_scores
+from policy.train_config import spent
 
-BEST, PICTURE = "best", "evaluations.png"
+PICTURE = "evaluations.png"
 POLL = 2.0
 """Seconds between two looks into the directory of the run."""
 
@@ -54,7 +56,7 @@ def follow(
         ArtefactError: if the run was made by another version of this program.
     """
     console = console or Console()
-    if not (run_dir / "checkpoints").is_dir():
+    if not (run_dir / CHECKPOINTS).is_dir():
         stages = sorted(path.parent.name for path in run_dir.glob("*/checkpoints"))
         if stages:
             raise ValueError(
@@ -84,7 +86,7 @@ class _Follower:
         self, run_dir: Path, play: Callable[[PolicyRuntime], Evaluation], settings: Mapping[str, Any], console: Console
     ) -> None:
         self._run_dir, self._play, self._console = run_dir, play, console
-        self._checkpoints = run_dir / "checkpoints"
+        self._checkpoints = run_dir / CHECKPOINTS
         artefact.recover(run_dir / BEST)
         self._settings = msgspec.json.decode(msgspec.json.encode(settings), type=dict[str, Any])  # as they come back
         self.scores = read_scores(run_dir)
@@ -153,7 +155,7 @@ class _Follower:
         return evaluation["mean"] if evaluation["settings"] == self._settings else -math.inf
 
     def _export(self, policy: Restored, content: dict[str, Any], score: Score) -> None:
-        worlds = self._run_dir / "settings.json"  # `inhand train` leaves it
+        worlds = self._run_dir / SETTINGS
         training = {
             **(json.loads(worlds.read_bytes()) if worlds.is_file() else {}),
             "train": content["config"],
@@ -174,8 +176,7 @@ class _Follower:
 def _budget_is_spent(content: Mapping[str, Any]) -> bool:
     """Whether the run that left this checkpoint ended with it; one that is interrupted has budget left."""
     config = content["config"]
-    by_steps = 0 < config["steps"] <= content["control_steps"]
-    return by_steps or 0.0 < 60.0 * config["minutes"] <= content["elapsed"]
+    return spent(config["steps"], config["minutes"], content["control_steps"], content["elapsed"]) >= 1.0
 
 
 def _require_same(scored: Mapping[str, Any], asked: Mapping[str, Any], path: Path) -> None:

@@ -10,7 +10,7 @@ from policy.checkpoint import CheckpointError
 from policy.curriculum import CurriculumConfig
 from policy.network import Actor
 from policy.progress import Row
-from policy.train_config import RESUMABLE, TrainConfig
+from policy.train_config import RESUMABLE, TrainConfig, spent
 from robot.hand import model_hash
 from sim.vector_env import Adjustable, Difficulty, VectorEnv
 
@@ -77,10 +77,7 @@ class Run(ABC):
 
     def share(self) -> float:
         """Share of the budget that is spent."""
-        config = self.config
-        by_steps = self.control_steps / config.steps if config.steps else 0.0
-        by_time = self.elapsed / (60.0 * config.minutes) if config.minutes else 0.0
-        return max(by_steps, by_time)
+        return spent(self.config.steps, self.config.minutes, self.control_steps, self.elapsed)
 
     def seconds_left(self, speed: float) -> float:
         """Estimated time until the budget is spent [s], at ``speed`` control steps per second."""

@@ -13,6 +13,7 @@ from policy import artefact, checkpoint, parallel
 from policy.checkpoint import CheckpointError
 from policy.display import TrainDisplay
 from policy.interrupt import InterruptRequest
+from policy.layout import CHECKPOINTS
 from policy.network import Actor
 from policy.progress import HOURS_PER_YEAR, ProgressWriter, Row
 from policy.recurrent_run import RecurrentRun
@@ -81,7 +82,7 @@ def train(
     if env.num_envs != config.num_envs:
         raise ValueError(f"train num_envs is {config.num_envs}, but the simulation has {env.num_envs} worlds")
     with parallel.main_first():  # it sets damaged checkpoints aside
-        saved = _saved(run_dir / "checkpoints", resume)
+        saved = _saved(run_dir / CHECKPOINTS, resume)
     if threads := config.threads or parallel.threads():
         torch.set_num_threads(threads)
     run = _new_run(config, env, run_dir, teacher)
@@ -133,7 +134,7 @@ def _saved(directory: Path, resume: bool) -> dict[str, Any] | None:
 
 
 def _newest(run_dir: Path) -> dict[str, Any]:
-    paths = checkpoint.find(run_dir / "checkpoints")
+    paths = checkpoint.find(run_dir / CHECKPOINTS)
     if not paths:
         raise CheckpointError(f"nothing to begin with: {run_dir} has no checkpoints/ of a run, and is no policy")
     return checkpoint.load(paths[-1])
@@ -148,7 +149,7 @@ def _loop(run: Run, run_dir: Path, interrupt: InterruptRequest, tell: Callable[[
         nonlocal saved_at, saved_update
         state = run.state_dict()
         if parallel.rank() == 0:
-            checkpoint.save(run_dir / "checkpoints", run.updates, state, config.keep_checkpoints)
+            checkpoint.save(run_dir / CHECKPOINTS, run.updates, state, config.keep_checkpoints)
         saved_at, saved_update = run.elapsed, run.updates
 
     if not run.updates:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from inhand.train import TrainJob, run_training
+from inhand.training import TrainJob, run_training
 from policy.network import NetworkConfig
 from policy.ppo_config import PPOConfig
 from policy.progress import Row, read_progress

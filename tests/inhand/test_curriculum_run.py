@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from inhand.train import TrainJob, run_training
+from inhand.training import TrainJob, run_training
 from policy.checkpoint import CheckpointError
 from policy.curriculum import CurriculumConfig
 from policy.network import NetworkConfig

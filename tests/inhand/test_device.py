@@ -13,7 +13,7 @@ import torch
 
 from inhand.config import load
 from inhand.evaluate import EvalJob, run_evaluation
-from inhand.train import TrainJob, run_training
+from inhand.training import TrainJob, run_training
 from policy import parallel
 from policy.checkpoint import find
 from policy.checkpoint import load as load_checkpoint

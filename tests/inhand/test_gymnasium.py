@@ -17,7 +17,7 @@ from stable_baselines3.common.env_checker import check_env
 
 from inhand.config import load
 from inhand.gymnasium import ID, make, make_vec
-from inhand.train import TrainJob
+from inhand.training import TrainJob
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "gymnasium.md"
 EXAMPLES = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)

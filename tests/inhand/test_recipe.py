@@ -14,9 +14,10 @@ import pytest
 
 from inhand.config import UsageError, load
 from inhand.launch import quoted
-from inhand.recipe import RecipeConfig, Stage, evaluation, stage_overrides
-from inhand.train import TrainJob
+from inhand.recipe import evaluation, stage_overrides
+from inhand.recipe_config import RecipeConfig, Stage
 from inhand.train import run as train
+from inhand.training import TrainJob
 from policy import artefact
 from policy.progress import read_progress
 

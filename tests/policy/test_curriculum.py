@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inhand.config import UsageError, load
-from inhand.train import TrainJob
+from inhand.training import TrainJob
 from policy.curriculum import CurriculumConfig
 
 LAWS = ["parallel", "face_up", "so3"]

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from inhand.config import load
-from inhand.train import TrainJob
+from inhand.training import TrainJob
 from policy.train import train
 from sim.env import ReorientEnv
 from tests.policy.test_train import assert_same_run, flatten, newest

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from inhand.config import CONF, load
-from inhand.train import TrainJob
+from inhand.training import TrainJob
 from policy import trunk as trunk_module
 from policy.network import Actor, Critic, NetworkConfig
 from policy.trunk import FieldEmbedding, Trunk

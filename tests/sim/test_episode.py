@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from inhand.config import load
 from inhand.evaluate import EvalJob
-from inhand.train import TrainJob
+from inhand.training import TrainJob
 from robot.goal import GoalConfig
 from sim.env import ReorientEnv
 from sim.task import RewardConfig, TaskConfig

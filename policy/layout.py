@@ -1,0 +1,10 @@
+"""What lies where in the directory of a training run; the files of one subject alone are named where it is written."""
+
+CHECKPOINTS = "checkpoints"
+"""Directory of the checkpoints."""
+POLICY = "policy"
+"""The policy artefact that the run leaves."""
+BEST = "best"
+"""That of its best checkpoint, kept by who follows it."""
+SETTINGS = "settings.json"
+"""What its worlds are like."""
