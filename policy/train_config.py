@@ -15,7 +15,7 @@ RESUMABLE = ("steps", "minutes", "checkpoint_minutes", "keep_checkpoints", "thre
 
 
 def spent(steps: int, minutes: float, control_steps: int, elapsed: float) -> float:
-    """Share of a budget, ``steps`` and ``minutes`` (0: no limit), that is used by ``control_steps`` and ``elapsed`` [s]."""
+    """Share of a budget, ``steps`` and ``minutes`` (0: no limit), used by ``control_steps`` and ``elapsed`` [s]."""
     by_steps = control_steps / steps if steps else 0.0
     by_time = elapsed / (60.0 * minutes) if minutes else 0.0
     return max(by_steps, by_time)

@@ -179,11 +179,11 @@ def test_the_critic_speaks_in_units_of_reward():
 
 
 def test_sizes_are_checked():
-    with pytest.raises(ValueError, match=r"lstm is 0.*positive"):
+    with pytest.raises(ValueError, match=r"lstm is 0; allowed: above 0"):
         NetworkConfig(lstm=0)
-    with pytest.raises(ValueError, match=r"min_sigma is 0\.0.*positive"):
+    with pytest.raises(ValueError, match=r"min_sigma is 0\.0; allowed: above 0"):
         NetworkConfig(min_sigma=0.0)
-    with pytest.raises(ValueError, match=r"embedding is -1.*0 for none"):
+    with pytest.raises(ValueError, match=r"embedding is -1; allowed: 0 or more"):
         NetworkConfig(embedding=-1)
 
 
