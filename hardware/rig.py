@@ -45,7 +45,7 @@ MARKERS = (*hand.BASE_MARKERS, *hand.FINGERTIP_MARKERS)
 log = logging.getLogger(__name__)
 
 
-class Plant:
+class RigWorld:
     """The hand and the block as they really are: one world of physics."""
 
     def __init__(self, config: RigConfig, plant: PlantConfig, generator: torch.Generator) -> None:
@@ -135,8 +135,8 @@ class Rig:
     def __init__(self, process: RigProcess) -> None:
         self._config = config = process.rig
         self._noise = np.random.default_rng(config.seed)
-        self._plant = Plant(config, process.plant, torch.Generator().manual_seed(config.seed))
-        self._plant.reset()
+        self._world = RigWorld(config, process.plant, torch.Generator().manual_seed(config.seed))
+        self._world.reset()
         self._mocap = VirtualMocap(config, MARKERS)
         self._watchdog = Watchdog(config.watchdog, config.command_delay)
         self._mode: Mode | None = None
@@ -174,7 +174,7 @@ class Rig:
                 self._event("rig stalled", f"{wakeup.missed * SUBSTEP:.3f} s")
             now = now_ns()
             self.obey(now)
-            self._plant.step(1 + behind)
+            self._world.step(1 + behind)
             elapsed = (now - begin_ns) / NS
             if elapsed * self._config.hand_rate >= hands:
                 hands = int(elapsed * self._config.hand_rate) + 1
@@ -192,7 +192,7 @@ class Rig:
         if command := self._watchdog.due(now):
             self._obeyed_ns = command.capture_ns
             if command.target is not None:
-                self._plant.command(torch.tensor(command.target, dtype=torch.float64), force=1.0)
+                self._world.command(torch.tensor(command.target, dtype=torch.float64), force=1.0)
         mode = self._watchdog.mode(now)
         if mode == HOLD and self._mode != HOLD:
             self._hold()
@@ -203,8 +203,8 @@ class Rig:
     def _hold(self) -> None:
         """Makes the measured pose the target, with reduced force."""
         lower, upper = hand.actuator_range()
-        target = hand.actuator_pos(self._plant.joint_pos).clamp(lower.double(), upper.double())
-        self._plant.command(target, force=self._config.hold_force)
+        target = hand.actuator_pos(self._world.joint_pos).clamp(lower.double(), upper.double())
+        self._world.command(target, force=self._config.hold_force)
 
     def _watch_block(self, now: int, object_pos: torch.Tensor) -> None:
         """Puts a dropped block back after a pause, as a person would."""
@@ -213,14 +213,14 @@ class Rig:
                 self._dropped_ns = now
                 self._event(BLOCK_DROPPED, "")
         elif now - self._dropped_ns > self._config.reset_pause * NS:
-            self._plant.reset()
+            self._world.reset()
             self._hold()
             self._dropped_ns = None
             self._event(BLOCK_RESET, "")
 
     def state(self, now: int) -> HandState:
         """What the hand's sensors say."""
-        config, plant = self._config, self._plant
+        config, plant = self._config, self._world
         angles = plant.joint_pos.numpy() + config.encoder_noise * self._noise.standard_normal(hand.NUM_JOINTS)
         speeds = plant.joint_vel.numpy() + config.velocity_noise * self._noise.standard_normal(hand.NUM_JOINTS)
         return HandState(
@@ -234,7 +234,7 @@ class Rig:
         )
 
     def _report_world(self, now: int) -> None:
-        plant = self._plant
+        plant = self._world
         self._mocap.expose(now, plant.markers, plant.block_in_world)
         block = plant.block_in_base
         self._watch_block(now, block.pos)

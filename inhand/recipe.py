@@ -88,7 +88,7 @@ def _run_stages(job: TrainJob, jobs: list[TrainJob]) -> list[dict[str, Any]] | N
             result = figures(each, trained)
             if main:
                 report.write_json(str(Path(each.run) / RESULT), result)
-            parallel.from_main(None)  # the next stage reads what rank 0 has just written
+            parallel.barrier()  # the next stage reads what rank 0 has just written
         results.append(result)
     return results
 

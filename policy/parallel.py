@@ -5,21 +5,20 @@ on ``torch.distributed``: gradients and statistics. In a process that ``torchrun
 everything here costs nothing and changes nothing.
 """
 
-import hashlib
 import os
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
+
+from policy.digest import digest
+from policy.fresh_store import fresh_store
 
 PATIENCE = timedelta(minutes=10)
 """How long a rank waits for the others in one exchange; a simulation that is slower than the rest must fit in."""
@@ -40,47 +39,13 @@ def group() -> Iterator[None]:
     if torch.cuda.is_available():
         backend = "cpu:gloo,cuda:nccl"
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
-    store = fresh_store(shared, number, of)
+    store = fresh_store(shared, number, of, PATIENCE)
     dist.init_process_group(backend, store=store, rank=number, world_size=of, timeout=PATIENCE)
     try:
         yield
         dist.barrier()  # whoever left sooner would take down what the others still use
     finally:
         dist.destroy_process_group()
-
-
-def fresh_store(shared: Store, number: int, of: int, patience: timedelta = PATIENCE) -> Store:
-    """The part of ``shared`` that only the present start of the ranks writes to and reads from.
-
-    ``torchrun`` keeps one store over all restarts, with the addresses of dead ranks in it, and a rank that reads one
-    waits for ever (pytorch/pytorch#135712). Restart counts cannot tell starts apart: every machine has its own. So rank
-    0 makes up a name for this start and answers every greeting with it until all ranks of this start, and not only ones
-    that are dead by now, have taken it.
-
-    Args:
-        shared: the store that all ranks of all starts see.
-        number: this rank, from 0.
-        of: number of ranks.
-        patience: how long rank 0 waits for the others.
-
-    Raises:
-        TimeoutError: on rank 0, if some rank does not come in time; on others, the store's own error.
-    """
-    own = uuid4().hex
-    if number > 0:
-        shared.set(f"inhand/hello/{number}", own)
-        start = shared.get(f"inhand/welcome/{own}").decode()
-        shared.add(f"inhand/taken/{start}", 1)
-        return PrefixStore(f"inhand/{start}", shared)
-    end = time.monotonic() + patience.total_seconds()
-    while (taken := shared.add(f"inhand/taken/{own}", 0)) < of - 1:
-        if time.monotonic() > end:
-            raise TimeoutError(f"only {taken + 1} of {of} ranks have come within {patience}")
-        for other in range(1, of):
-            if shared.check([f"inhand/hello/{other}"]):
-                shared.set(f"inhand/welcome/{shared.get(f'inhand/hello/{other}').decode()}", own)
-        time.sleep(0.02)
-    return PrefixStore(f"inhand/{own}", shared)
 
 
 def size() -> int:
@@ -159,6 +124,17 @@ def agree(seconds: float, stop: bool) -> tuple[float, bool]:
     return float(said[0]), bool(said[1])
 
 
+def any_rank(flag: bool) -> bool:
+    """Whether ``flag`` is true on any rank."""
+    return agree(0.0, flag)[1]
+
+
+def barrier() -> None:
+    """Waits until all ranks have come here."""
+    if size() > 1:
+        dist.barrier()
+
+
 def from_main(value: Any) -> Any:
     """Rank 0's value, on every rank; none goes on before rank 0 has come here."""
     if size() == 1:
@@ -190,10 +166,10 @@ def to_cpu(content: Any) -> Any:
 def main_first() -> Iterator[None]:
     """Lets rank 0 go through a block before all others."""
     if rank() > 0:
-        dist.barrier()
+        barrier()
     yield
-    if rank() == 0 and size() > 1:
-        dist.barrier()
+    if rank() == 0:
+        barrier()
 
 
 def require_equal(content: Mapping[str, Any]) -> None:
@@ -211,26 +187,3 @@ def require_equal(content: Mapping[str, Any]) -> None:
             f"the networks of ranks {others} are no longer those of rank 0; ranks must run the same software on the "
             "same kind of processor; resume from the last checkpoint"
         )
-
-
-def digest(content: Any) -> str:
-    """A hash of nested mappings, sequences, tensors and plain values, equal only where all of it is, bit for bit."""
-    hashed = hashlib.sha256()
-
-    def feed(value: Any) -> None:
-        if isinstance(value, Mapping):
-            for key in sorted(value, key=str):
-                hashed.update(f"{key}:".encode())
-                feed(value[key])
-        elif isinstance(value, list | tuple):
-            hashed.update(f"{len(value)}[".encode())
-            for item in value:
-                feed(item)
-        elif isinstance(value, Tensor):
-            hashed.update(f"{value.dtype}{tuple(value.shape)}".encode())
-            hashed.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-        else:
-            hashed.update(repr(value).encode())
-
-    feed(content)
-    return hashed.hexdigest()

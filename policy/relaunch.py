@@ -37,7 +37,7 @@ def goes_on(directory: Path) -> bool:
         saved = json.loads(path.read_text())
         requeued = int(os.environ.get("SLURM_RESTART_COUNT", "0")) > 0
         same = _agent() in saved["agents"] or (requeued and os.environ.get("SLURM_JOB_ID") == saved["slurm_job"])
-    return parallel.agree(0.0, same)[1]
+    return parallel.any_rank(same)
 
 
 def _agent() -> str:

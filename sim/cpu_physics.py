@@ -19,7 +19,7 @@ class CpuPhysics(Physics):
     """In double precision, and the same to the bit on any number of threads."""
 
     device = torch.device("cpu")
-    some_steps = True
+    can_step_some = True
 
     def __init__(self, model: mujoco.MjModel, n: int, threads: int = 0) -> None:
         """``threads`` is the number of CPU threads to step on, 0 for all."""

@@ -101,7 +101,7 @@ class ReorientEnv:
                 f"difficulty randomization is {least} in the mildest world; with automatic domain randomization, "
                 "which grows the ranges by itself, allowed: 1"
             )
-        if difficulty.gravity != 1.0 and not self.physics.some_steps:
+        if difficulty.gravity != 1.0 and not self.physics.can_step_some:
             raise ValueError(
                 f"difficulty gravity is {difficulty.gravity}; on a GPU all first states are made once, and later ones "
                 "would begin as blocks lay then; allowed: 1"

@@ -32,7 +32,7 @@ class Physics(ABC):
     """
 
     device: torch.device
-    some_steps: bool
+    can_step_some: bool
     """Whether some worlds can be stepped while the others wait."""
 
     qpos: Tensor
@@ -103,7 +103,7 @@ class Physics(ABC):
         """Advances worlds ``ids``, or all, by ``nstep`` sub-steps.
 
         Raises:
-            ValueError: if there are ``ids`` and the back end has not ``some_steps``.
+            ValueError: if there are ``ids`` and the back end has not ``can_step_some``.
         """
 
     @abstractmethod

@@ -100,7 +100,7 @@ class Resetter:
         self.physics = physics
         self.generator = generator
         capacity = config.cache
-        if not physics.some_steps:
+        if not physics.can_step_some:
             if capacity == 0:
                 raise ValueError("reset cache is 0; where worlds are only stepped together, 1 or more are needed")
             # filled by a first fall of all worlds, in some of which the block does not settle
@@ -113,7 +113,7 @@ class Resetter:
         Raises:
             Unsettled: if the block of a world cannot be brought to rest on the palm; all others are ready.
         """
-        if not self.physics.some_steps:
+        if not self.physics.can_step_some:
             return self._reset_without_steps(ids)
         # one choice for all worlds of a call: a few that fall anew would keep the others waiting as long as all
         chance = float(torch.rand((), generator=self.generator, device=self.physics.device)) if self.pool.full else 0.0
@@ -143,7 +143,7 @@ class Resetter:
     def _settle(self, ids: Tensor, first: FirstState, seconds: float) -> None:
         self._place(ids, first)
         steps = max(1, round(seconds / self.physics.model.opt.timestep))
-        self.physics.step(steps, ids if self.physics.some_steps else None)
+        self.physics.step(steps, ids if self.physics.can_step_some else None)
 
     def _place(self, ids: Tensor, first: FirstState) -> None:
         self.physics.reset(ids)

@@ -85,7 +85,7 @@ def check(
         env = ReorientEnv(task, alone, WORLDS, seed, threads, plant, sim)
         if env.adr is not None:
             env.adr.open(1.0)
-        if not env.physics.some_steps:
+        if not env.physics.can_step_some:
             env.reset()  # episodes that end within the roll-out begin again from what settles here
         env.randomize(torch.arange(WORLDS, device=env.device))
         moved, seen = _Rollout(env, start).apart(reference)

@@ -43,7 +43,7 @@ class WarpPhysics(Physics):
     Warp's own stream and torch's default one wait for each other, as CUDA has it for the legacy default stream.
     """
 
-    some_steps = False
+    can_step_some = False
 
     def __init__(self, model: mujoco.MjModel, n: int, device: str, capacity: Capacity) -> None:
         """``device`` is Warp's name of it; ``capacity`` the room in each world.

@@ -16,7 +16,7 @@ from hardware.child import ROOT
 from hardware.clock import NS, now_ns
 from hardware.messages import JointCommand
 from hardware.process import save_config
-from hardware.rig import Plant, Rig, has_dropped
+from hardware.rig import Rig, RigWorld, has_dropped
 from hardware.rig_config import RigConfig, RigProcess
 from hardware.watchdog import Watchdog
 from inhand.config import load
@@ -66,7 +66,7 @@ def test_an_order_of_another_clock_does_not_deafen_the_hand() -> None:
 
 def test_the_hand_of_a_rig_may_be_one_that_others_wrote() -> None:
     foreign = load("rig", RigJob, ["plant=gymnasium_robotics"]).plant
-    plant = Plant(RigConfig(), foreign, torch.Generator().manual_seed(0))
+    plant = RigWorld(RigConfig(), foreign, torch.Generator().manual_seed(0))
     plant.reset()
     assert not has_dropped(plant.block_in_base.pos)
     T_world_base = plant.block_in_world @ plant.block_in_base.inverse()

@@ -17,6 +17,8 @@ from torch.distributed.distributed_c10d import Store
 
 from policy import checkpoint, parallel
 from policy.checkpoint import CheckpointError
+from policy.digest import digest
+from policy.fresh_store import fresh_store
 from policy.progress import read_progress
 from policy.rollout import Collector
 from tests.policy import ranks, teaching
@@ -148,7 +150,7 @@ def test_ranks_that_drift_apart_are_found(tmp_path):
 
 
 def join(shared: Store, number: int, of: int) -> Store:
-    return parallel.fresh_store(shared, number, of, timedelta(seconds=20))
+    return fresh_store(shared, number, of, timedelta(seconds=20))
 
 
 def test_ranks_that_are_started_again_read_nothing_of_the_start_before():
@@ -156,7 +158,7 @@ def test_ranks_that_are_started_again_read_nothing_of_the_start_before():
     shared.set_timeout(timedelta(seconds=20))
     # a start in which rank 2 dies before it is welcomed: the others wait
     with ThreadPoolExecutor(of) as pool:
-        first = [pool.submit(parallel.fresh_store, shared, number, of, timedelta(seconds=0.2)) for number in (0, 1)]
+        first = [pool.submit(fresh_store, shared, number, of, timedelta(seconds=0.2)) for number in (0, 1)]
         with pytest.raises(TimeoutError, match="only 2 of 3 ranks"):
             first[0].result()
     first[1].result().set("address", "of a dead rank")
@@ -177,7 +179,7 @@ def test_ranks_that_are_started_again_read_nothing_of_the_start_before():
 def test_a_digest_tells_contents_apart():
     content = {"a": [torch.zeros(2), 1.0], "b": (torch.tensor(3),)}
     same = {"b": (torch.tensor(3),), "a": [torch.zeros(2), 1.0]}
-    assert parallel.digest(content) == parallel.digest(same)
+    assert digest(content) == digest(same)
     others = (
         {"a": [torch.zeros(2), 1.0], "b": (torch.tensor(4),)},
         {"a": [torch.tensor([0.0, -0.0]), 1.0], "b": (torch.tensor(3),)},
@@ -185,7 +187,7 @@ def test_a_digest_tells_contents_apart():
         {"a": [torch.zeros(1, 2), 1.0], "b": (torch.tensor(3),)},
         {"a": [torch.zeros(2)], "b": (torch.tensor(3),)},
     )
-    assert all(parallel.digest(content) != parallel.digest(other) for other in others)
+    assert all(digest(content) != digest(other) for other in others)
 
 
 def test_one_rank_is_alone(monkeypatch):
