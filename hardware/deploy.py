@@ -39,7 +39,7 @@ class DeployConfig(ControllerConfig):
     """One deployment: the controller's configuration, and where and how long it runs.
 
     Raises:
-        ValueError: if ``seconds`` is negative or not finite.
+        ValueError: if ``seconds`` is negative or not finite, or the virtual rig is configured beside an external one.
     """
 
     directory: str
@@ -59,6 +59,8 @@ class DeployConfig(ControllerConfig):
 
     def __post_init__(self) -> None:
         check_numbers("", self, "seconds", least=0.0)
+        if self.external and self.rig != RigConfig():
+            raise ValueError("external is true; settings of the virtual rig (rig.…) would have no effect")
 
 
 @dataclass(frozen=True)

@@ -292,6 +292,11 @@ def test_a_failed_start_says_why_and_leaves_nothing_behind(policy: Path, tmp_pat
         Deployment(config)
 
 
+def test_settings_of_the_virtual_rig_beside_an_external_one_are_refused() -> None:
+    with pytest.raises(ValueError, match="would have no effect"):
+        DeployConfig(policy="policy", directory="flight", external=True, rig=RigConfig(friction=0.7))
+
+
 @pytest.mark.parametrize("seconds", [-5.0, math.nan, math.inf])
 def test_impossible_times_are_refused(seconds: float) -> None:
     with pytest.raises(ValueError, match=r"seconds is .*; allowed: 0 or more"):
@@ -343,7 +348,6 @@ def test_an_external_rig_is_driven(
                 seconds=2.0,
                 external=True,
                 endpoints=endpoints,
-                rig=RigConfig(friction=0.123),
             )
             report = deploy(config)
         finally:
