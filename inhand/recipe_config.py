@@ -17,7 +17,7 @@ class Stage:
     """Name of its directory in that of the recipe."""
 
     share: float
-    """Share of the budget."""
+    """Share of what the stages before it have left of the budget."""
 
     overrides: list[str] = field(default_factory=list)
     """What it differs by, as on the command line; ``{run}`` stands for the directory of the whole."""
@@ -31,7 +31,7 @@ class RecipeConfig:
     """A chain of runs; ``inhand/conf/recipe/`` names some.
 
     Raises:
-        ValueError: if the shares are more than the whole, or two stages have one name.
+        ValueError: if two stages have one name.
     """
 
     stages: list[Stage] = field(default_factory=list)
@@ -45,5 +45,3 @@ class RecipeConfig:
         names = [stage.name for stage in self.stages]
         if len(set(names)) < len(names):
             raise ValueError(f"recipe stages are {', '.join(names)}; each name may stand once")
-        if sum(stage.share for stage in self.stages) > 1.0 + 1e-9:
-            raise ValueError(f"recipe shares are {', '.join(str(s.share) for s in self.stages)}; allowed: 1 together")

@@ -22,7 +22,6 @@ from policy.evaluate import Evaluation
 from policy.layout import BEST, CHECKPOINTS, SETTINGS
 from policy.runtime import PolicyRuntime
 from policy.scores import FILE, Score, draw_scores, ranking, read_scores, write_scores
-from policy.train_config import spent
 
 PICTURE = "evaluations.png"
 POLL = 2.0
@@ -108,14 +107,14 @@ class _Follower:
         return None
 
     def run_has_ended(self) -> bool:
-        """Whether the newest checkpoint is done and the run's budget was spent with it."""
+        """Whether the newest checkpoint is done and the run was over with it; one that is interrupted goes on."""
         paths = checkpoint.find(self._checkpoints)
         update = int(paths[-1].stem) if paths else -1
         if update not in self._done:
             return False
         if update not in self._ended:  # scored by an earlier follower, or skipped
             try:
-                self._ended[update] = _budget_is_spent(checkpoint.load(paths[-1]))
+                self._ended[update] = _ends(checkpoint.load(paths[-1]))
             except CheckpointError:
                 self._ended[update] = False  # it was skipped with a word
         return self._ended[update]
@@ -137,7 +136,7 @@ class _Follower:
             ci95_high=high,
             settings=self._settings,
         )
-        self._ended[score.update] = _budget_is_spent(content)
+        self._ended[score.update] = _ends(content)
         # before its score is kept: if this is cut short, the next follower comes by the checkpoint again
         if score.mean > self._best_mean():
             self._export(policy, content, score)
@@ -173,10 +172,9 @@ class _Follower:
         )
 
 
-def _budget_is_spent(content: Mapping[str, Any]) -> bool:
-    """Whether the run that left this checkpoint ended with it; one that is interrupted has budget left."""
-    config = content["config"]
-    return spent(config["steps"], config["minutes"], content["control_steps"], content["elapsed"]) >= 1.0
+def _ends(content: Mapping[str, Any]) -> bool:
+    """Whether the run that left this checkpoint was over with it; no run of this version goes on from an older one."""
+    return content.get("over", True)
 
 
 def _require_same(scored: Mapping[str, Any], asked: Mapping[str, Any], path: Path) -> None:

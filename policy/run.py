@@ -79,6 +79,11 @@ class Run(ABC):
         """Share of the budget that is spent."""
         return spent(self.config.steps, self.config.minutes, self.control_steps, self.elapsed)
 
+    def over(self) -> bool:
+        """Whether the budget is spent, or the successes that were asked for are reached; the same on all ranks."""
+        until, successes = self.config.until, self.successes()
+        return self.share() >= 1.0 or (until > 0.0 and successes is not None and successes >= until)
+
     def seconds_left(self, speed: float) -> float:
         """Estimated time until the budget is spent [s], at ``speed`` control steps per second."""
         config = self.config

@@ -147,7 +147,7 @@ def _loop(run: Run, run_dir: Path, interrupt: InterruptRequest, tell: Callable[[
 
     def save() -> None:
         nonlocal saved_at, saved_update
-        state = run.state_dict()
+        state = run.state_dict() | {"over": run.over()}
         if parallel.rank() == 0:
             checkpoint.save(run_dir / CHECKPOINTS, run.updates, state, config.keep_checkpoints)
         saved_at, saved_update = run.elapsed, run.updates
@@ -155,7 +155,7 @@ def _loop(run: Run, run_dir: Path, interrupt: InterruptRequest, tell: Callable[[
     if not run.updates:
         save()  # a run that is killed at any moment can be resumed
     stop = False
-    while run.share() < 1.0 and not stop:
+    while not run.over() and not stop:
         row = run.update()
         run.elapsed, stop = parallel.agree(elapsed_before + time.monotonic() - began, interrupt.requested)
         speed = (run.control_steps - steps_before) / (run.elapsed - elapsed_before)
@@ -178,7 +178,7 @@ def _loop(run: Run, run_dir: Path, interrupt: InterruptRequest, tell: Callable[[
         steps_per_second=overall,
         years_per_hour=_years(overall * 3600.0, run.period),
         successes=run.successes(),
-        interrupted=run.share() < 1.0,
+        interrupted=not run.over(),
     )
 
 

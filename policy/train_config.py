@@ -10,7 +10,7 @@ from robot.checks import check_choice, check_numbers
 
 ALGORITHMS = ("ppo", "teacher", "distill")
 
-RESUMABLE = ("steps", "minutes", "checkpoint_minutes", "keep_checkpoints", "threads")
+RESUMABLE = ("steps", "minutes", "until", "checkpoint_minutes", "keep_checkpoints", "threads")
 """Settings that may differ when a run is resumed; all others decide what is learnt."""
 
 
@@ -49,6 +49,10 @@ class TrainConfig:
     """Minutes after which the run ends, those before a resume included, unless ``steps`` end it first; 0 for no
     limit. For a run of a given time set ``steps=0``."""
 
+    until: float = 0.0
+    """Mean successes per training episode, a teacher's without exploration, at which the run ends though its budget is
+    not spent; 0: never."""
+
     checkpoint_minutes: float = 1.0
     """Time between two checkpoints; one is always written at the end."""
 
@@ -66,7 +70,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         check_choice("train algorithm", self.algorithm, ALGORITHMS)
         check_numbers("train", self, "num_envs", "horizon", "keep_checkpoints", least=1)
-        check_numbers("train", self, "seed", "steps", "minutes", "checkpoint_minutes", "threads", least=0)
+        check_numbers("train", self, "seed", "steps", "minutes", "until", "checkpoint_minutes", "threads", least=0)
         if not self.steps and not self.minutes:
             raise ValueError("train steps and minutes are both 0; one of them must limit the run")
         if self.horizon % self.ppo.chunk:

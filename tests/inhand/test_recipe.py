@@ -14,7 +14,7 @@ import pytest
 
 from inhand.config import UsageError, load
 from inhand.launch import quoted
-from inhand.recipe import evaluation, stage_overrides
+from inhand.recipe import evaluation, left, stage_overrides
 from inhand.recipe_config import RecipeConfig, Stage
 from inhand.train import run as train
 from inhand.training import TrainJob
@@ -44,7 +44,7 @@ def job(*overrides: str) -> TrainJob:
 def test_a_stage_gets_its_share_its_own_overrides_and_those_given_but_what_belongs_to_the_whole():
     stage = Stage("student", 0.25, ["algo=distill", "teacher={run}/teacher/policy", "train.num_envs=64"])
     given = ["run=elsewhere", "train.steps=7", "train.num_envs=8", "recipe=fast", "recipe.trials=3", "out=x.json"]
-    student = load("train", TrainJob, stage_overrides(stage, job(), given))
+    student = load("train", TrainJob, stage_overrides(stage, job(), given, []))
     assert student.run == "outputs/chain/student"
     assert student.teacher == "outputs/chain/teacher/policy"
     assert student.train.algorithm == "distill"
@@ -56,7 +56,9 @@ def test_a_stage_gets_its_share_its_own_overrides_and_those_given_but_what_belon
 @pytest.mark.parametrize("run", ["outputs/a,b", "outputs/g=0.99", "outputs/My Run (1)", "outputs/x{1}", "outputs/it's"])
 def test_a_run_may_have_any_name(run: str):
     whole = load("train", TrainJob, [f"run={quoted(run)}", "recipe=tiny"])
-    _, student, finished = (load("train", TrainJob, stage_overrides(stage, whole, [])) for stage in whole.recipe.stages)
+    _, student, finished = (
+        load("train", TrainJob, stage_overrides(stage, whole, [], [])) for stage in whole.recipe.stages
+    )
     assert (student.run, student.teacher) == (f"{run}/student", f"{run}/teacher/policy")
     assert finished.init == f"{run}/student"
 
@@ -72,7 +74,7 @@ def test_policies_are_judged_at_the_task_that_was_asked_for():
 @pytest.mark.parametrize("recipe", ["fast", "tiny"])
 def test_the_stages_of_every_recipe_fit_together(recipe: str):
     whole = job(f"recipe={recipe}")
-    jobs = [load("train", TrainJob, stage_overrides(stage, whole, [])) for stage in whole.recipe.stages]
+    jobs = [load("train", TrainJob, stage_overrides(stage, whole, [], [])) for stage in whole.recipe.stages]
     teacher, student, *finishes = jobs
     assert [each.train.algorithm for each in jobs] == ["teacher", "distill", *["ppo"] * len(finishes)]
     assert student.teacher == f"{teacher.run}/policy"
@@ -86,21 +88,28 @@ def test_the_stages_of_every_recipe_fit_together(recipe: str):
         assert after.train.network == before.train.network
     # what the student's critic has learnt is the value of what PPO begins with
     assert (finishes[0].task.reward, finishes[0].train.ppo.gamma) == (student.task.reward, student.train.ppo.gamma)
-    assert sum(each.train.steps for each in jobs) == 1000
 
 
-def test_shares_beyond_the_whole_and_equal_names_are_refused():
+def test_a_stage_has_its_share_of_what_those_before_it_left():
+    whole, stage = job("train.steps=1000", "train.minutes=60"), Stage("b", 0.5)
+    before = [{"control_steps": 300, "elapsed": 600.0}, {"control_steps": 100, "elapsed": 1200.0}]
+    composed = load("train", TrainJob, stage_overrides(stage, whole, [], before))
+    assert (composed.train.steps, composed.train.minutes) == (300, 15.0)
+    assert left(whole, [*before, {"control_steps": 700, "elapsed": 0.0}])[0] < 0
+    by_time = load("train", TrainJob, stage_overrides(stage, job("train.steps=0", "train.minutes=60"), [], before))
+    assert (by_time.train.steps, by_time.train.minutes) == (0, 15.0)
+
+
+def test_shares_out_of_range_and_equal_names_are_refused():
     with pytest.raises(ValueError, match="allowed: above 0, at most 1"):
         Stage("teacher", 0.0)
-    with pytest.raises(ValueError, match="allowed: 1 together"):
-        RecipeConfig([Stage("a", 0.6), Stage("b", 0.6)])
     with pytest.raises(ValueError, match="each name may stand once"):
         RecipeConfig([Stage("a", 0.5), Stage("a", 0.5)])
 
 
 def test_a_stage_that_cannot_be_composed_is_refused_before_the_first_one_begins():
     with pytest.raises(UsageError, match="unknown key"):
-        load("train", TrainJob, stage_overrides(Stage("a", 1.0, ["train.stepps=1"]), job(), []))
+        load("train", TrainJob, stage_overrides(Stage("a", 1.0, ["train.stepps=1"]), job(), [], []))
 
 
 def test_a_chain_and_a_single_run_do_not_take_each_others_directory(tmp_path: Path):
@@ -136,7 +145,7 @@ def test_a_chain_that_is_stopped_goes_on_where_it_was_and_leaves_the_better_poli
     assert (run / "teacher" / "result.json").read_bytes() == first
     summary = json.loads((run / "recipe.json").read_text())
     assert list(summary["stages"]) == ["teacher", "student", "finished"]
-    assert [each["control_steps"] for each in summary["stages"].values()] == [30080, 18560, 12800]
+    assert [each["control_steps"] for each in summary["stages"].values()] == [30080, 18560, 11520]
     best = max(summary["evaluated"], key=summary["evaluated"].get)
     shipped = artefact.load(run / "policy")
     assert shipped.contract["sha256"] == artefact.load(run / best / "policy").contract["sha256"]
@@ -166,6 +175,6 @@ def test_a_chain_on_two_ranks_outlives_one_of_them(tmp_path: Path):
     assert process.returncode == 0, "".join(seen)
     assert sum("of the budget" in line for line in seen) == 4  # the student's stage was begun twice
     summary = json.loads((run / "recipe.json").read_text())
-    assert [each["control_steps"] for each in summary["stages"].values()] == [30080, 18560, 12800]
+    assert [each["control_steps"] for each in summary["stages"].values()] == [30080, 18560, 11520]
     assert set(summary["evaluated"]) == {"student", "finished"}
     assert artefact.load(run / "policy")

@@ -65,7 +65,7 @@ def flatten(value: object, where: str = "") -> dict[str, object]:
 def assert_same_run(first: Path, second: Path) -> None:
     a, b = newest(first), newest(second)
     for content in (a, b):
-        content["elapsed"] = content["config"]["checkpoint_minutes"] = 0.0
+        content["elapsed"] = content["config"]["checkpoint_minutes"] = content["config"]["until"] = 0.0
     assert flatten(a) == flatten(b)
     timed = {"elapsed", "steps_per_second", "years_per_hour", "rollout_seconds", "update_seconds"}
     rows = [[{k: v for k, v in row.items() if k not in timed} for row in read_progress(d)] for d in (first, second)]
@@ -121,6 +121,19 @@ def test_a_run_that_is_over_tells_the_same_again(tmp_path):
     first, again = (run(tmp_path, config(3), resume=resume) for resume in (False, True))
     for name in ("updates", "control_steps", "elapsed", "steps_per_second", "years_per_hour"):
         assert getattr(first, name) == getattr(again, name) > 0.0
+
+
+def test_a_run_ends_with_its_budget_or_when_its_policy_reaches_what_was_asked_for(tmp_path):
+    assert run(tmp_path / "whole", config(3, until=100.0)).updates == 3
+    first = read_progress(tmp_path / "whole")[0]["successes"] or 0.0
+    assert first > 0.0
+    for resume in (False, True):
+        result = run(tmp_path / "sooner", config(3, until=first), resume)
+        assert (result.updates, result.interrupted) == (1, False)
+    assert newest(tmp_path / "sooner")["over"]
+    # more is asked of it: it goes on
+    assert run(tmp_path / "sooner", config(3, until=100.0), resume=True).updates == 3
+    assert_same_run(tmp_path / "whole", tmp_path / "sooner")
 
 
 def test_training_reports_and_improves(tmp_path):
