@@ -24,11 +24,13 @@ Quat = tuple[float, float, float, float]
 CAMERAS = ("camera0", "camera1", "camera2")
 
 Mode = Literal["active", "hold"]
-ACTIVE, HOLD = "active", "hold"
+ACTIVE: Mode = "active"
+HOLD: Mode = "hold"
 """What a hand does: follow commands, or keep its pose with reduced force; and what the loop tells it to do."""
 
 Start = Literal["", "episode", "resume"]
-EPISODE, RESUME = "episode", "resume"
+EPISODE: Start = "episode"
+RESUME: Start = "resume"
 """What starts afresh at a tick: policy, goals and successes, or the policy alone."""
 
 BLOCK_DROPPED, BLOCK_RESET = "block dropped", "block reset"

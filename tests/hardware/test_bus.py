@@ -55,7 +55,7 @@ def of_type(info: msgspec.inspect.Type) -> st.SearchStrategy:
 
 @pytest.mark.parametrize("stream", ["hand", "mocap", "camera0", "command", "tick", "event", "truth"])
 @given(data=st.data())
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_messages_survive_the_wire_and_the_log_to_the_bit(stream: str, data: st.DataObject) -> None:
     message = data.draw(build(STREAMS[stream]))
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(message), type=STREAMS[stream]) == message

@@ -4,13 +4,16 @@ import time
 from pathlib import Path
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 
 from hardware.bus import Endpoints, Publisher, StaleStream
 from hardware.clock import now_ns
-from hardware.drivers import BusCameras, decode_image
+from hardware.drivers import BusCameras, BusMocap, Devices, Inputs, MaxAge, decode_image
 from hardware.messages import CameraFrame
+from tests.hardware.test_loop import Bench
+from tests.hardware.world import World
 
 
 def jpeg(red: int, green: int, blue: int) -> bytes:
@@ -46,4 +49,15 @@ def test_after_a_stall_the_newest_images_are_served(tmp_path: Path) -> None:
         time.sleep(0.08)
         served.append([reader.image(camera, max_age=60.0)[0].seq for camera in cameras])
     assert served[-1] == [59, 59]
+    out.close()
+
+
+def test_a_silent_motion_capture_system_is_named(policy: Path, tmp_path: Path) -> None:
+    bench, endpoints = Bench(policy, tmp_path), Endpoints.ipc(tmp_path)
+    out, mocap = Publisher(endpoints.mocap, "rig"), BusMocap(endpoints)
+    out.wait_for_subscribers(["mocap"], 2.0)
+    out.send("mocap", msgspec.structs.replace(World(0).frame(), capture_ns=now_ns()))
+    time.sleep(0.15)
+    with pytest.raises(StaleStream, match=r"stream mocap is 0\.\d+ s old, allowed: 0\.1 s"):
+        Inputs.read(Devices(bench, mocap, bench), (), MaxAge())
     out.close()

@@ -6,22 +6,33 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import cast
 
 import msgspec
+import numpy as np
 import pytest
 import torch
 
-from hardware.bus import Endpoints, Publisher
+from hardware.bus import Endpoints, Publisher, Subscriber
 from hardware.child import ROOT
 from hardware.clock import NS, now_ns
-from hardware.messages import JointCommand
+from hardware.messages import BLOCK_DROPPED, BLOCK_RESET, Event, JointCommand
 from hardware.process import save_config
-from hardware.rig import Rig, RigWorld, has_dropped
+from hardware.rig import SUBSTEP, Rig, RigWorld, has_dropped
 from hardware.rig_config import RigConfig, RigProcess
 from hardware.watchdog import Watchdog
 from inhand.config import load
 from inhand.rig import RigJob
-from robot.hand import ACTUATOR_NAMES, BASE_MARKER_POS, COUPLED_FINGERS, JOINT_NAMES
+from robot import rotation
+from robot.hand import (
+    ACTUATOR_NAMES,
+    BASE_MARKER_POS,
+    COUPLED_FINGERS,
+    JOINT_NAMES,
+    actuator_range,
+)
+from robot.plant import SHADOW
+from sim.scene import SceneConfig, build_model
 
 SERVE = (sys.executable, "-m", "tests.hardware.serve")
 
@@ -101,3 +112,48 @@ def test_a_rig_whose_cameras_die_ends_and_says_so(tmp_path: Path, tmp_path_facto
 
 def is_cameras(pid: int) -> bool:
     return b"hardware.rig_cameras" in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def plant() -> RigWorld:
+    made = RigWorld(RigConfig(), SHADOW, torch.Generator().manual_seed(0))
+    made.reset()
+    return made
+
+
+@pytest.mark.parametrize("force", [1.0, 0.5])
+def test_a_hand_pulls_with_the_share_of_its_force_that_it_may_use(force: float) -> None:
+    rig = plant()
+    full = rig._physics.model.actuator_forcerange[:, 1]
+    rig.command(actuator_range()[1].double(), force)  # far away: servos are at their limits
+    rig.step(1)
+    pulls = np.abs(rig._physics.batch.bind("actuator_force")[0]) / full
+    assert pulls.max() == pytest.approx(force)
+
+
+def test_the_plant_is_off_the_training_model_as_configured() -> None:
+    model, known = plant()._physics.model, build_model(SceneConfig(timestep=SUBSTEP))
+    block, sliding = known.body("block").id, known.geom_friction[:, 0]
+    np.testing.assert_allclose(model.body_mass[block], 1.15 * 0.078)
+    np.testing.assert_allclose(model.body_inertia[block], 1.15 * known.body_inertia[block])
+    np.testing.assert_allclose(model.geom_friction[:, 0], 0.85 * sliding)
+    np.testing.assert_allclose(model.dof_damping, 1.2 * known.dof_damping)
+    np.testing.assert_allclose(model.actuator_gainprm[:, 0], 0.9 * known.actuator_gainprm[:, 0])
+    # a servo still stands where it is told to
+    np.testing.assert_allclose(model.actuator_biasprm[:, 1], -model.actuator_gainprm[:, 0])
+    assert model.body_subtreemass[block] == pytest.approx(model.body_mass[block])
+
+
+def test_a_dropped_block_is_laid_back_after_a_pause(tmp_path_factory) -> None:
+    endpoints = Endpoints.ipc(tmp_path_factory.mktemp("rig"))
+    rig = Rig(RigProcess(endpoints, RigConfig(camera_rate=0.0, reset_pause=1.0)))
+    events = Subscriber([endpoints.hand], ["event"])
+    rig._hand_out.wait_for_subscribers(["event"], 2.0)
+    world, physics = torch.tensor([0]), rig._world._physics
+    physics.set_block(world, torch.tensor([[0.4, 0.3, 0.3]]), rotation.identity(1))
+    physics.forward(world)
+    for seconds, dropped in ((10.0, True), (10.9, True), (11.1, True), (11.2, False)):
+        assert has_dropped(rig._world.block_in_base.pos) == dropped, seconds
+        rig._report_world(round(seconds * NS))
+    told = [events.next(1.0) for _ in range(2)]
+    assert [cast(Event, each.message).kind for each in told if each] == [BLOCK_DROPPED, BLOCK_RESET]
+    events.close()

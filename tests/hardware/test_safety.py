@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hardware.safety import Limiter, SafetyConfig
-from robot.hand import ACTUATOR_NAMES, ACTUATORS, actuator_range
+from robot.hand import ACTUATOR_NAMES, ACTUATORS, actuator_range, actuator_speed
 
 PERIOD = 0.08
 LOWER, UPPER = actuator_range()
@@ -95,3 +95,11 @@ def test_limits_are_described_for_every_actuator() -> None:
 def test_impossible_limits_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=name):
         SafetyConfig(**{name: 0.0})
+
+
+def test_a_slower_limiter_is_slower() -> None:
+    lower, upper = actuator_range()
+    limiter = Limiter(SafetyConfig(speed=0.25, ramp=0.08), 0.08)
+    limiter.start(lower)
+    applied = limiter.apply(upper).target
+    torch.testing.assert_close(applied - lower, torch.minimum(0.25 * 0.08 * actuator_speed(), upper - lower))

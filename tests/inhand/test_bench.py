@@ -31,6 +31,9 @@ def test_a_suite_writes_its_figures(suite: str, tmp_path: Path) -> None:
     assert figures["suite"] == suite
     assert figures["machine"]["processor"]
     assert all(figures[name] > 0.0 for name in PROMISED[suite])
+    if suite == "sim":  # 80 ms a step, 8766 hours a year, on two cores
+        assert figures["sim_years_per_hour"] == pytest.approx(figures["control_steps_per_s"] * 0.08 / 8766)
+        assert figures["sim_years_per_core_hour"] == pytest.approx(figures["sim_years_per_hour"] / 2)
 
 
 @pytest.mark.parametrize("wrong", [{"suite": "speed"}, {"seconds": 0.0}, {"num_envs": -1}, {"threads": -1}])

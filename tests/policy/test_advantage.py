@@ -29,7 +29,7 @@ def naive(reward, value, last_value, terminated, truncated, final_value, gamma, 
     return result.float()
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     steps=st.integers(1, 12),
     n=st.integers(1, 4),

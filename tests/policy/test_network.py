@@ -46,7 +46,7 @@ def test_the_presets_are_those_that_are_published():
     }
 
 
-@settings(deadline=None, max_examples=120)
+@settings(max_examples=120)
 @given(
     steps=st.integers(1, 12),
     n=st.sampled_from([1, 2, 3, 9, trunk_module.CELL_BATCH, trunk_module.CELL_BATCH + 1]),

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -276,18 +275,27 @@ def test_settings_are_checked():
 
 def test_the_time_limit_counts_all_sessions(tmp_path):
     first = run(tmp_path, config(0, minutes=0.01))
-    assert 0.6 <= first.elapsed < 3.0
+    assert first.elapsed >= 0.6
     again = run(tmp_path, config(0, minutes=0.01), resume=True)
     assert (again.updates, again.successes) == (first.updates, first.successes)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_run_with_a_checkpoint(tmp_path, number):
+    class Interrupted(ToyEnv):
+        """Its 25th step brings the signal: not before the run listens to it."""
+
+        taken = 0
+
+        def step(self, action: torch.Tensor) -> Step:
+            self.taken += 1
+            if self.taken == 25:
+                os.kill(os.getpid(), number)
+            return super().step(action)
+
     handler = signal.getsignal(number)
-    settings = config(0, minutes=5.0)
-    threading.Timer(1.0, os.kill, (os.getpid(), number)).start()
-    result = run(tmp_path, settings)
-    assert result.interrupted
+    result = train(config(0, minutes=5.0), Interrupted(16), tmp_path, console=Console(file=io.StringIO()))
+    assert result.interrupted and result.updates == 3
     assert newest(tmp_path)["updates"] == result.updates
     assert signal.getsignal(number) is handler
 

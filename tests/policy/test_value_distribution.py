@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from policy.value_distribution import ValueDistribution
@@ -35,7 +35,6 @@ def naive(probabilities: list[float], reward: float, discount: float) -> list[fl
     return projected
 
 
-@settings(deadline=None)
 @given(seeds, st.lists(st.tuples(rewards, discounts), min_size=1, max_size=5))
 def test_the_projection_is_that_of_a_double_loop_and_sums_to_one(seed: int, shifts: list[tuple[float, float]]):
     probabilities = random_probabilities(seed, len(shifts))
@@ -47,7 +46,6 @@ def test_the_projection_is_that_of_a_double_loop_and_sums_to_one(seed: int, shif
     assert (projected >= 0.0).all()
 
 
-@settings(deadline=None)
 @given(seeds, st.floats(0.0, 1.0), st.floats(0.0, 1.0))
 def test_the_mean_is_kept_where_nothing_lies_beyond_the_ends(seed: int, discount: float, place: float):
     # the ends of the shifted atoms lie anywhere between the ends of the atoms
@@ -59,7 +57,6 @@ def test_the_mean_is_kept_where_nothing_lies_beyond_the_ends(seed: int, discount
     assert after == pytest.approx(reward + discount * before, abs=1e-4)
 
 
-@settings(deadline=None)
 @given(seeds, st.floats(LOWEST, HIGHEST))
 def test_nothing_to_come_leaves_the_reward(seed: int, reward: float):
     projected = values().project(random_probabilities(seed), torch.tensor([reward]), torch.zeros(1))

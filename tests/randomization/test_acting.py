@@ -91,3 +91,15 @@ def test_bad_terms_are_refused():
         BacklashTerm("constant(1)", up={"rh_A_FFJ9": 1.0})
     with pytest.raises(ValueError, match="allowed: offset, gain"):
         ActionTerm("shift", "normal(0, 1)")
+
+
+def test_every_episode_has_an_adversary_of_its_own():
+    made = Acting(RandomizationConfig(adversary=AdversaryTerm("constant(1)")), 64, source(), PERIOD)
+    ids, generator = torch.arange(64), torch.Generator().manual_seed(3)
+    shapes = {"joint_pos": 24, "object_pos": 3, "object_quat": 4}
+    state = {name: torch.randn(64, size, generator=generator) for name, size in shapes.items()}
+    made.reset(ids)
+    before = made.disturb(torch.zeros(64, 20), state)
+    made.reset(ids[::2])
+    changed = (made.disturb(torch.zeros(64, 20), state) != before).any(1)
+    assert changed.tolist() == [True, False] * 32

@@ -92,7 +92,7 @@ class Scalar:
 EPISODES = st.lists(st.tuples(st.integers(-1, 4), st.sampled_from((0, 10, 20, 30))), min_size=1, max_size=25)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.lists(EPISODES, max_size=8), st.integers(1, 5), st.sampled_from((0.05, 0.12)))
 def test_boundaries_move_as_if_episodes_ended_one_by_one(steps, queue, limit):
     config = ADRConfig(step=0.02, queue=queue, limit=limit)

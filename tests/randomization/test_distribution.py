@@ -93,3 +93,9 @@ def test_bernoulli_and_constant():
 def test_bad_text_is_refused_with_what_is_allowed(text, word):
     with pytest.raises(ValueError, match=word):
         parse(text)
+
+
+@pytest.mark.parametrize(("text", "ends"), [("adr_factor(0.5)", (-4.0, 4.0)), ("adr_amount(0.03)", (0.0, 4.0))])
+def test_bounds_are_what_the_ends_of_the_widest_ranges_give(text, ends):
+    drawn = parse(text).sample((2,), torch.Generator(), torch.tensor(ends).unsqueeze(1))
+    assert parse(text).bounds(4.0) == pytest.approx(tuple(drawn.tolist()))

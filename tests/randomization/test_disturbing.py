@@ -36,3 +36,13 @@ def test_the_mean_of_the_added_time_is_one_over_a_uniform_rate():
     timing.reset(IDS)
     assert stats.kstest(1 / timing.mean.numpy(), stats.uniform(1250, 8750).cdf).pvalue > 0.001
     assert 0.001 < np.mean(timing.step().numpy()) < 0.008  # 1 to 8 ms per control step
+
+
+def test_pushes_fade_and_steps_last_longer_by_time_not_by_steps():
+    force = RandomForce(ForceTerm("constant(0)", decay=0.5), 1, source(), 0.04)
+    force.acceleration[:] = 8.0
+    force.step()
+    torch.testing.assert_close(force.step(), torch.full((1, 3), 4.0))  # 80 ms
+    timing = Timing(TimingTerm("constant(0.0004)"), N, source(), 0.04)
+    timing.reset(IDS)
+    assert stats.kstest(timing.step(), stats.gamma(5, scale=0.0004).cdf).pvalue > 0.001

@@ -115,3 +115,35 @@ def test_a_mistaken_pose_comes_as_often_as_drawn_and_can_be_any():
 def test_bad_terms_are_refused(term, word):
     with pytest.raises(ValueError, match=word):
         term()
+
+
+def test_what_one_term_hides_another_does_not_show():
+    lost = SensorTerm("dropout", ["fingertip_pos"], "constant(1)", time="constant(100)")
+    behind = SensorTerm("occlusion", ["fingertip_pos"], "constant(1)")
+    for terms in ((lost, behind), (behind, lost)):
+        made, free = sensing(*terms), torch.zeros(N, 5, dtype=torch.bool)
+        for t in range(4):
+            seen = made.apply({"fingertip_pos": torch.full((N, 5, 3), float(t))}, free)["fingertip_pos"]
+            assert (seen == 0.0).all()
+
+
+def test_a_value_that_stays_stays_with_its_noise():
+    noise = SensorTerm("noise", ["fingertip_pos"], "normal(0, 0.01)", "step")
+    made = sensing(noise, SensorTerm("occlusion", ["fingertip_pos"], "constant(1)"))
+    exact, behind = {"fingertip_pos": torch.zeros(N, 5, 3)}, torch.ones(N, 5, dtype=torch.bool)
+    first = made.apply(exact, behind)["fingertip_pos"]
+    assert first.std() > 0.005
+    assert torch.equal(made.apply(exact, behind)["fingertip_pos"], first)
+
+
+def test_the_frame_is_that_which_a_solver_finds_from_the_misplaced_markers():
+    made = sensing(SensorTerm("markers", ["base"], "normal(0, 0.001)"))
+    n, model = 50, np.array(BASE_MARKER_POS)
+    displaced = model + source().draw("x", "normal(0, 0.001)")(IDS, 4, 3).numpy()  # the same draws
+    exact = {"object_pos": torch.tensor([[0.0, -0.05, 0.32]]).expand(N, 3), "object_quat": rotation.identity(N)}
+    seen = made.apply(exact)
+    for i in range(n):
+        a, b = displaced[i] - displaced[i].mean(0), model - model.mean(0)
+        turn = Rotation.align_vectors(a, b)[0]  # base_found in the true base frame
+        pos = displaced[i].mean(0) - turn.apply(model.mean(0))
+        np.testing.assert_allclose(seen["object_pos"][i], turn.inv().apply([0.0, -0.05, 0.32] - pos), atol=2e-6)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
@@ -65,7 +65,6 @@ def test_a_derived_field_that_is_given_is_taken_as_it_is():
     assert torch.equal(contract.vector(only), expected)
 
 
-@settings(deadline=None)
 @given(st.permutations(list(FIELDS)), st.integers(1, len(FIELDS)), st.integers(1, 4))
 def test_splitting_is_the_inverse_of_joining(names: list[str], length: int, n: int):
     contract = ObservationContract(tuple(names[:length]))
@@ -185,3 +184,17 @@ def test_the_lattice_knows_how_a_cube_lies_and_not_which_face_is_which(seed: int
     apart = (other.inv() * block * Rotation.create_group("O")).magnitude().min()
     # orientations that differ by more than what symmetry explains differ here too, in proportion
     assert np.linalg.norm(lattice(block) - lattice(other)) > 0.3 * apart
+
+
+@pytest.mark.parametrize("mode", ["relative", "absolute"])
+def test_a_path_that_begins_anew_has_forgotten_its_actions(mode: str):
+    lower, upper = hand.actuator_range()
+    middle, ids = (0.5 * (lower + upper)).unsqueeze(0), torch.tensor([0])
+    used, fresh = (ActionPath(ActionContract(mode=mode), 1) for _ in range(2))
+    used.reset(ids, middle)
+    for _ in range(5):
+        used.step(torch.ones(1, 20), middle)
+    for path in (used, fresh):
+        path.reset(ids, middle)
+    action = torch.full((1, 20), -0.2)
+    assert torch.equal(used.step(action, middle), fresh.step(action, middle))

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from scipy.stats import chisquare, kstest
@@ -180,7 +180,6 @@ def test_no_goal_of_a_law_is_nearer_than_the_nearest(law: str, near: bool):
         assert (goal * block.inv()).magnitude() < (drawn * block.inv()).magnitude().min() + 1e-4
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(GOAL_LAWS))
 def test_the_nearest_goal_is_one_of_the_law(seed: int, law: str):
     block = rotation.random_uniform(8, torch.Generator().manual_seed(seed))
@@ -194,7 +193,6 @@ def test_the_nearest_goal_is_one_of_the_law(seed: int, law: str):
             assert (goal * cube).magnitude().min() < 1e-3
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(GOAL_LAWS))
 def test_the_goal_nearest_to_a_goal_is_itself(seed: int, law: str):
     goals = sample_goals(law, 8, torch.Generator().manual_seed(seed))

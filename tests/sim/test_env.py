@@ -6,7 +6,8 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from robot import hand
+from randomization.config import RandomizationConfig
+from robot import hand, rotation
 from robot.action import ActionContract
 from robot.goal import GoalConfig
 from sim.cpu_physics import CpuPhysics
@@ -128,3 +129,51 @@ def test_a_thousand_random_episodes_under_every_randomization(dactyl):
         assert torch.isfinite(step.reward).all()
         episodes += int(step.done.sum())
     assert env.diverged == 0
+
+
+def test_measurements_of_the_hand_are_mujocos():
+    physics = CpuPhysics(build_model(), 2, threads=1)
+    physics.set_target(torch.rand(2, 20))
+    physics.step(5)  # it still moves
+    measured = physics.measure()
+    for world in range(2):
+        model, data = physics.model, physics.batch.get_data(world)
+        mujoco.mj_forward(model, data)
+        speeds = [data.joint(name).qvel[0] for name in hand.JOINT_NAMES]
+        assert np.abs(speeds).max() > 0.5
+        np.testing.assert_allclose(measured["joint_vel"][world], speeds, atol=1e-5)
+        told = [data.actuator(name).ctrl[0] for name in hand.ACTUATOR_NAMES]
+        np.testing.assert_allclose(measured["joint_target"][world], told, atol=1e-6)
+        to_base = data.body("rh_forearm").xmat.reshape(3, 3).T
+        links = model.site_bodyid[[model.site(name).id for name in hand.FINGERTIP_MARKERS]]
+        turned = Rotation.from_matrix(to_base @ data.xmat[links].reshape(5, 3, 3))
+        ours = Rotation.from_quat(measured["fingertip_quat"][world].numpy(), scalar_first=True)
+        assert (turned * ours.inv()).magnitude().max() < 1e-5
+
+
+def test_a_new_episode_reports_the_targets_that_it_begins_with():
+    env = make(RandomizationConfig())
+    env.reset()
+    env.step(torch.full((2, 20), 0.7))
+    env.physics.set_block(torch.tensor([0]), torch.tensor([[0.4, 0.3, 0.3]]), rotation.identity(1))
+    env.physics.forward(torch.tensor([0]))
+    step = env.step(torch.full((2, 20), 0.7))
+    assert step.terminated.tolist() == [True, False]
+    told = env.critic_contract.split(step.observation.critic)["joint_target"]
+    for world in (0, 1):
+        data = cpu(env).batch.get_data(world)
+        np.testing.assert_allclose(
+            told[world], [data.actuator(name).ctrl[0] for name in hand.ACTUATOR_NAMES], atol=1e-6
+        )
+
+
+def test_a_world_that_breaks_down_has_reached_nothing():
+    env = make(RandomizationConfig())
+    env.reset()
+    start = Rotation.from_quat(env.physics.model.qpos0[-4:], scalar_first=True)  # MuJoCo puts the block there
+    base = Rotation.from_quat(env.physics.T_world_base.quat.numpy(), scalar_first=True)
+    env.goals.quat[0] = torch.from_numpy((base.inv() * start).as_quat(scalar_first=True)).float()
+    env.goals.successes[:] = 3
+    cpu(env).batch.bind("qvel")[0, 3] = np.nan
+    step = env.step(torch.zeros(2, 20))
+    assert step.terminated[0] and step.successes[0] == 3 and step.reward[0] == 0.0

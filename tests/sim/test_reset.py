@@ -12,8 +12,8 @@ from robot import hand, rotation
 from robot.goal import UP_BASE
 from sim.cpu_physics import CpuPhysics
 from sim.env import ReorientEnv
-from sim.reset import ResetConfig, Resetter, draw_first_state
-from sim.scene import build_model
+from sim.reset import HOME, ResetConfig, Resetter, draw_first_state
+from sim.scene import PALM_CENTER, build_model
 from sim.settled import CANDIDATES, SettledPool
 from sim.task import TaskConfig
 from tests.sim.cpu import cpu
@@ -205,3 +205,16 @@ def test_bad_configuration_is_refused():
     for bad, word in mistakes:
         with pytest.raises(ValueError, match=word):
             ResetConfig(**bad)
+
+
+def test_first_states_are_drawn_as_they_are_described():
+    n, config = 4000, ResetConfig()
+    first = draw_first_state(config, torch.full((n,), 0.0476), torch.Generator().manual_seed(0))
+    home = np.array([HOME.get(name, 0.0) for name in hand.JOINT_NAMES])
+    width = np.array([joint.upper - joint.lower for joint in hand.JOINTS])
+    assert stats.kstest(((first.joint_pos.numpy() - home) / width).ravel(), stats.norm(0, 0.03).cdf).pvalue > 0.001
+    torch.testing.assert_close(first.joint_target, hand.actuator_pos(first.joint_pos))
+    off = first.object_pos.numpy() - np.array(PALM_CENTER) + [0.0, 0.0476 + 0.005, 0.0]  # up is -y
+    assert stats.kstest(off.ravel(), stats.norm(0, 0.005).cdf).pvalue > 0.001
+    angle = Rotation.from_quat(first.object_quat.numpy(), scalar_first=True).magnitude()
+    assert stats.kstest(angle, lambda a: (a - np.sin(a)) / np.pi).pvalue > 0.001
