@@ -159,6 +159,11 @@ def test_evaluation_runs_on_a_hand_that_others_wrote(run: Path, tmp_path: Path):
     assert "plant.directory must hold it" in message and len(message.strip().splitlines()) == 1
 
 
+def test_adaptive_ranges_have_to_be_given(run: Path):
+    message = inhand("eval", str(run / "policy"), "randomization=adr", "trials=2", status=1)
+    assert "ranges of no width" in message and len(message.strip().splitlines()) == 1
+
+
 def test_a_result_is_written_even_if_its_video_cannot_be_drawn(run: Path, tmp_path: Path):
     out = tmp_path / "eval.json"
     arguments = [str(run / "policy"), "trials=1", "goal.time_limit=1", f"out={out}", f"video={tmp_path / 'trial.mp4'}"]
