@@ -31,10 +31,11 @@ class ActionNoise(Memory):
 
     def reset(self, ids: Tensor) -> None:
         """Draws the offsets and gains of a new episode for worlds ``ids``, (m,)."""
-        self.offset[ids], self.gain[ids] = 0.0, 1.0
+        self.offset.index_fill_(0, ids, 0.0)
+        self.gain.index_fill_(0, ids, 1.0)
         for effect, draw in self.of_episode:
             values = self.offset if effect == "offset" else self.gain
-            values[ids] += ACTION_RANGE * draw(ids, NUM_ACTUATORS)
+            values.index_add_(0, ids, draw(ids, NUM_ACTUATORS), alpha=ACTION_RANGE)
 
     def apply(self, action: Tensor) -> Tensor:
         """The unit action carried out, (n, 20); it may lie outside [-1, 1] (the action path clamps)."""
@@ -107,7 +108,7 @@ class Backlash(Memory):
         # with a share of the randomization, the slack is so much narrower, and taken up so much faster
         narrower = torch.as_tensor(self.source.share_of(ids, factor.dim())).clamp(min=NO_SLACK)
         self.rates[ids] = (self.log_rates * factor).exp().clamp(min=self.least) / narrower
-        self.slack[ids] = 0.0
+        self.slack.index_fill_(0, ids, 0.0)
 
     def apply(self, action: Tensor) -> Tensor:
         """The share α of each movement that reaches the joint, (n, 20), of movements as unit actions (n, 20)."""

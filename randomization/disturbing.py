@@ -31,7 +31,7 @@ class RandomForce(Memory):
     def reset(self, ids: Tensor) -> None:
         """Draws how often worlds ``ids``, (m,), are pushed; they begin without a push."""
         self.probability[ids] = self.draw(ids)
-        self.acceleration[ids] = 0.0
+        self.acceleration.index_fill_(0, ids, 0.0)
 
     def step(self) -> Tensor:
         """The pushes during the next control step, as accelerations [m/s²] in the world frame, (n, 3)."""

@@ -1,7 +1,8 @@
 """Where the values of terms come from: one generator, and the ranges of automatic domain randomization."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -44,6 +45,11 @@ class Draw:
         """The largest value that can come; infinite for distributions without bounds."""
         limit = self.source.adr.config.limit if self.source.adr is not None else 0.0
         return self.distribution.bounds(limit)[1]
+
+
+def total(draws: Iterable[Tensor]) -> Tensor:
+    """The sum of one or more."""
+    return reduce(torch.add, draws)
 
 
 class Source:

@@ -35,6 +35,7 @@ class Gaps(Memory):
         self.period = period
         self.generator = source.generator
         device = source.generator.device
+        self.everyone = torch.arange(n, device=device)
         self.terms: list[_Term] = []
         for key, term in terms.items():
             if term.effect in EFFECTS:
@@ -58,10 +59,10 @@ class Gaps(Memory):
             elif term.effect == "refresh":
                 drawn = drawn / self.period
             term.value[ids] = drawn
-            term.left[ids] = 0.0
+            term.left.index_fill_(0, ids, 0.0)
             if term.effect == "refresh":  # the first value is fresh, the next comes at any time within the interval
                 term.left[ids] = (drawn * self._chance(drawn)).unsqueeze(-1)
-        self.fresh[ids] = True
+        self.fresh.index_fill_(0, ids, True)
 
     def apply(self, seen: dict[str, Tensor], touched: Tensor | None) -> None:
         """Changes the measured fields; ``touched`` (n, 5) bool tells which fingertip markers have something in the way.
@@ -89,18 +90,16 @@ class Gaps(Memory):
         if term.effect == "refresh":
             missing = term.left >= 1.0
             # fractions of a step add up, so that the mean interval is the one that was drawn
-            term.left.copy_(
-                torch.where(missing, term.left - 1.0, term.left + term.value.unsqueeze(-1) - 1.0).clamp(min=0)
-            )
+            left = torch.where(missing, term.left - 1.0, term.left + term.value.unsqueeze(-1) - 1.0)
+            torch.clamp(left, min=0.0, out=term.left)
             return missing
         if term.effect == "occlusion":
             if touched is None:
                 raise ValueError("occlusion needs to know what touches the fingertip markers")
             return touched & (self._chance(term.left) < term.value.unsqueeze(-1))
         begins = (term.left <= 0.0) & (self._chance(term.left) < term.value.unsqueeze(-1))
-        everyone = torch.arange(len(term.value), device=term.value.device)
-        steps = (term.draw_time(everyone, term.left.shape[1]) / self.period).round()
-        term.left.copy_(torch.where(begins, steps, term.left - 1.0).clamp(min=0.0))
+        steps = (term.draw_time(self.everyone, term.left.shape[1]) / self.period).round()
+        torch.clamp(torch.where(begins, steps, term.left - 1.0), min=0.0, out=term.left)
         return term.left > 0.0
 
     def _chance(self, like: Tensor) -> Tensor:

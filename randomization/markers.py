@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor
 
-from randomization.draws import Source
+from randomization.draws import Source, total
 from randomization.memory import Memory
 from randomization.terms import SensorTerm
 from robot import rotation
-from robot.frames import Pose, fit_points
+from robot.frames import Pose, best_fit
 from robot.hand import BASE_MARKER_POS
 
 
@@ -28,17 +28,17 @@ class Markers(Memory):
     def reset(self, ids: Tensor) -> None:
         """Draws where the markers of worlds ``ids``, (m,), sit."""
         if self.fingertip:
-            self.offset[ids] = torch.stack([draw(ids, 5, 3) for draw in self.fingertip]).sum(dim=0)
+            self.offset[ids] = total(draw(ids, 5, 3) for draw in self.fingertip)
         if self.base:
-            displaced = self.model + torch.stack([draw(ids, *self.model.shape) for draw in self.base]).sum(dim=0)
+            displaced = self.model + total(draw(ids, *self.model.shape) for draw in self.base)
             # the frame a motion-capture system would find, which believes the markers to be where the model has them
-            found, _ = fit_points(self.model, displaced)
+            found = best_fit(self.model, displaced)
             self.base_pos[ids], self.base_quat[ids] = found.pos, found.quat
 
-    def apply(self, seen: dict[str, Tensor]) -> None:
+    def apply(self, seen: dict[str, Tensor], exact: dict[str, Tensor]) -> None:
         """Changes the measured fields."""
         if self.fingertip:
-            seen["fingertip_pos"] = seen["fingertip_pos"] + rotation.rotate(seen["fingertip_quat"], self.offset)
+            seen["fingertip_pos"] = seen["fingertip_pos"] + rotation.rotate(exact["fingertip_quat"], self.offset)
         if self.base:
             T_found_base = Pose(self.base_pos, self.base_quat).inverse()
             for name, value in seen.items():

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from randomization.draws import Draw, Source
+from randomization.draws import Draw, Source, total
 from randomization.memory import Memory
 from randomization.terms import SensorTerm
 from robot import rotation
@@ -20,32 +20,34 @@ class Noise(Memory):
         super().__init__()
         self.source = source
         self.everyone = torch.arange(n, device=source.generator.device)
-        self.of_episode: list[tuple[Field, Draw]] = []
+        self.of_episode: dict[str, list[Draw]] = {}
         self.of_step: list[tuple[Field, Draw]] = []
         for key, term in terms.items():
             if term.effect == "noise":
-                draws = self.of_episode if term.every == "episode" else self.of_step
-                draws += [(FIELDS[name], source.draw(key, term.draw)) for name in term.fields]
+                for name in term.fields:
+                    draw = source.draw(key, term.draw)
+                    if term.every == "step":
+                        self.of_step.append((FIELDS[name], draw))
+                    else:
+                        self.of_episode.setdefault(name, []).append(draw)
         # rotations are kept as rotation vectors, three numbers
         self.offset = {
-            field.name: self.remember(field.name, torch.zeros(n, *_shape(field), device=source.generator.device))
-            for field, _ in self.of_episode
+            name: self.remember(name, torch.zeros(n, *_shape(FIELDS[name]), device=source.generator.device))
+            for name in self.of_episode
         }
 
     def reset(self, ids: Tensor) -> None:
         """Draws the offsets of a new episode for worlds ``ids``, (m,)."""
-        for offset in self.offset.values():
-            offset[ids] = 0.0
-        for field, draw in self.of_episode:
-            self.offset[field.name][ids] += self._draw(field, draw, ids)
+        for name, draws in self.of_episode.items():
+            self.offset[name][ids] = total(self._draw(FIELDS[name], draw, ids) for draw in draws)
 
     def apply(self, seen: dict[str, Tensor]) -> None:
         """Changes the measured fields."""
-        total = dict(self.offset)
+        shift = dict(self.offset)
         for field, draw in self.of_step:
             fresh = self._draw(field, draw, self.everyone)
-            total[field.name] = total[field.name] + fresh if field.name in total else fresh
-        for name, value in total.items():
+            shift[field.name] = shift[field.name] + fresh if field.name in shift else fresh
+        for name, value in shift.items():
             if FIELDS[name].unit == "wxyz":
                 seen[name] = rotation.multiply(rotation.from_rotation_vector(value), seen[name])
             else:

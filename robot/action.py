@@ -101,7 +101,7 @@ class ActionPath:
         """Forgets the past of hands ``ids``, (m,), whose actuators stand at ``actuator_pos`` [rad], (m, 20)."""
         self.target[ids] = actuator_pos
         if self.contract.mode == "relative":
-            self.smoothed[ids] = 0.0
+            self.smoothed.index_fill_(0, ids, 0.0)
         else:
             self.smoothed[ids] = self.to_unit(actuator_pos)
 

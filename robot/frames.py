@@ -54,14 +54,25 @@ def fit_points(points_b: Tensor, points_a: Tensor) -> tuple[Pose, Tensor]:
     b = points_b.double().expand_as(a)
     count = weight.sum(-2)
     mean_a, mean_b = (a * weight).sum(-2) / count, (b * weight).sum(-2) / count
-    centred_a, centred_b = (a - mean_a.unsqueeze(-2)) * weight, (b - mean_b.unsqueeze(-2)) * weight
-    u, spread, vt = torch.linalg.svd(centred_b.mT @ centred_a)
+    pose, spread = _fit(b, a, mean_b, mean_a, weight)
     if float(spread[..., 1].min()) < 1e-9:
         raise ValueError("a frame needs markers that do not lie on one line")
+    error = (rotation.rotate(pose.quat.unsqueeze(-2), b) + pose.pos.unsqueeze(-2) - a) * weight
+    residual = (error.square().sum((-1, -2)) / count.squeeze(-1)).sqrt()
+    return Pose(pose.pos.to(points_a), pose.quat.to(points_a)), residual.to(points_a)
+
+
+def best_fit(points_b: Tensor, points_a: Tensor) -> Pose:
+    """``T_a_b`` of ``fit_points`` where every point is known, and nothing has to be looked at on the host."""
+    a, b = points_a.double(), points_b.double()
+    pose, _ = _fit(b, a, b.mean(-2), a.mean(-2))
+    return Pose(pose.pos.to(points_a), pose.quat.to(points_a))
+
+
+def _fit(b: Tensor, a: Tensor, mean_b: Tensor, mean_a: Tensor, weight: Tensor | float = 1.0) -> tuple[Pose, Tensor]:
+    moment = (b - mean_b.unsqueeze(-2)).mT @ ((a - mean_a.unsqueeze(-2)) * weight)
+    u, spread, vt = torch.linalg.svd(moment)
     flip = torch.ones_like(spread)
     flip[..., 2] = torch.linalg.det(vt.mT @ u.mT).sign()  # a reflection is no rotation
-    quat = rotation.from_matrix(vt.mT @ torch.diag_embed(flip) @ u.mT)
-    pos = mean_a - rotation.rotate(quat, mean_b)
-    error = (rotation.rotate(quat.unsqueeze(-2), b) + pos.unsqueeze(-2) - a) * weight
-    residual = (error.square().sum((-1, -2)) / count.squeeze(-1)).sqrt()
-    return Pose(pos.to(points_a), quat.to(points_a)), residual.to(points_a)
+    quat = rotation.from_matrix(vt.mT @ (flip.unsqueeze(-1) * u.mT))
+    return Pose(mean_a - rotation.rotate(quat, mean_b), quat), spread

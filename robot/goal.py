@@ -64,14 +64,12 @@ def sample_goals(law: str, n: int, generator: torch.Generator) -> Tensor:
     if law == "so3":
         return rotation.random_uniform(n, generator)
     device = generator.device
-    up = _up(device, torch.float32).expand(n, 3)
     faces = _face_up_quats(device)
-    face = faces[torch.randint(len(faces), (n,), generator=generator, device=device)]
+    face = torch.randint(len(faces), (n,), generator=generator, device=device)
     if law == "parallel":
-        yaw = torch.randint(4, (n,), generator=generator, device=device) * (0.5 * math.pi)
-    else:
-        yaw = torch.rand(n, generator=generator, device=device) * (2.0 * math.pi)
-    return rotation.multiply(rotation.from_axis_angle(up, yaw), face)
+        return _parallel_quats(device)[face, torch.randint(4, (n,), generator=generator, device=device)]
+    yaw = torch.rand(n, generator=generator, device=device) * (2.0 * math.pi)
+    return rotation.multiply(rotation.from_axis_angle(_up(device, torch.float32), yaw), faces[face])
 
 
 def nearest_goal(law: str, object_quat: Tensor) -> Tensor:
@@ -122,6 +120,14 @@ def _face_up_quats(device: torch.device) -> Tensor:
     return torch.stack([rotation.from_axis_angle(axis, torch.tensor(angle, device=device)) for axis, angle in about])
 
 
+@cache
+def _parallel_quats(device: torch.device) -> Tensor:
+    """The rotations that bring a cube into itself, (6, 4, 4): by the face that is up, and quarter turns about up."""
+    yaw = torch.arange(4, device=device) * (0.5 * math.pi)
+    turns = rotation.from_axis_angle(_up(device, torch.float32), yaw)
+    return rotation.multiply(turns, _face_up_quats(device).unsqueeze(1))
+
+
 @dataclass(frozen=True)
 class GoalStep:
     """What one control step did for each of n hands; every field is (n,)."""
@@ -158,7 +164,7 @@ class GoalTracker:
 
     def reset(self, ids: Tensor, object_quat: Tensor) -> None:
         """Starts an episode for hands ``ids``, (m,), whose blocks lie at ``object_quat``, (m, 4)."""
-        self.successes[ids] = 0
+        self.successes.index_fill_(0, ids, 0)
         self._new_goal(ids, object_quat)
 
     def step(self, object_quat: Tensor) -> GoalStep:
@@ -187,7 +193,7 @@ class GoalTracker:
             goal, away = torch.where(near.unsqueeze(1), nearest, goal), torch.where(near, least, away)
         self.quat[ids] = goal
         self.distance[ids] = away
-        self.steps[ids] = 0
+        self.steps.index_fill_(0, ids, 0)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Everything needed to go on exactly from here, the generator aside (its owner keeps it)."""

@@ -5,6 +5,7 @@ and in any floating dtype, and broadcasts over the leading dimensions.
 """
 
 import math
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -29,22 +30,21 @@ def canonical(quat: Tensor) -> Tensor:
 
 def multiply(a: Tensor, b: Tensor) -> Tensor:
     """The Hamilton product a ⊗ b: rotates by b first, then by a."""
-    aw, ax, ay, az = a.unbind(-1)
-    bw, bx, by, bz = b.unbind(-1)
-    return torch.stack(
-        (
-            aw * bw - ax * bx - ay * by - az * bz,
-            aw * bx + ax * bw + ay * bz - az * by,
-            aw * by - ax * bz + ay * bw + az * bx,
-            aw * bz + ax * by - ay * bx + az * bw,
-        ),
-        dim=-1,
-    )
+    # four operations instead of 29 by components: on a GPU each starts a kernel
+    sign, other = _product(a.device)
+    return (a.unsqueeze(-1) * sign * b.index_select(-1, other).unflatten(-1, (4, 4))).sum(-2)
+
+
+@cache
+def _product(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Number i of the first factor is in number k of a product: with which sign, and which number of the second."""
+    sign = torch.tensor([[1.0, 1.0, 1.0, 1.0], [-1.0, 1.0, -1.0, 1.0], [-1.0, 1.0, 1.0, -1.0], [-1.0, -1.0, 1.0, 1.0]])
+    return sign.to(device), torch.tensor([i ^ k for i in range(4) for k in range(4)], device=device)
 
 
 def conjugate(quat: Tensor) -> Tensor:
     """The inverse rotation of a unit quaternion."""
-    return torch.cat((quat[..., :1], -quat[..., 1:]), dim=-1)
+    return quat * _product(quat.device)[0][:, 0]
 
 
 def rotate(quat: Tensor, vector: Tensor) -> Tensor:
@@ -66,8 +66,8 @@ def from_rotation_vector(vector: Tensor) -> Tensor:
     """The exponential map: rotation by ``|vector|`` [rad] about ``vector``; exact through zero."""
     angle = vector.norm(dim=-1, keepdim=True)
     # sinc(x / pi) = sin(x) / x, finite at zero
-    scale = 0.5 * torch.sinc(0.5 * angle / math.pi)
-    return torch.cat(((0.5 * angle).cos(), vector * scale), dim=-1)
+    half = 0.5 * angle
+    return torch.cat((half.cos(), vector * (0.5 * torch.sinc(half / math.pi))), dim=-1)
 
 
 def to_rotation_vector(quat: Tensor) -> Tensor:

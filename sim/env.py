@@ -55,6 +55,7 @@ class ReorientEnv:
         self.num_envs = n
         self.policy_contract = ObservationContract(tuple(task.policy_observation))
         self.critic_contract = ObservationContract(tuple(task.critic_observation))
+        self.asked = {*self.policy_contract.measured, *self.critic_contract.measured}
         self.action_contract = task.action
         spec = build_spec(task.scene, plant)
         equip(spec, randomization, plant)
@@ -69,7 +70,7 @@ class ReorientEnv:
             self.adr = ADR(randomization.adr, list(learnt), n, self.generator, list(learnt.values()))
         self.source = source = Source(self.generator, self.adr)
         self.randomizer = PhysicsRandomizer(randomization.physics, self.physics, source)
-        self.sensing = Sensing(randomization, n, source, period)
+        self.sensing = Sensing(randomization, n, source, period, self.policy_contract.measured)
         self.acting = Acting(randomization, n, source, period)
         self.force = RandomForce(randomization.force, n, source, period) if randomization.force else None
         self.timing = Timing(randomization.timing, n, source, period) if randomization.timing else None
@@ -139,18 +140,20 @@ class ReorientEnv:
         fallen = dropped(self.measurement["object_pos"]) & ~lost
         goal = self.goals.step(self.measurement["object_quat"])
         earned = self.task.reward.of(goal.progress, goal.remaining, goal.reached, fallen)
-        reward = torch.where(lost, 0.0, earned)
+        reward = earned.masked_fill_(lost, 0.0)
         terminated = fallen | lost
         truncated = (goal.timed_out | goal.finished) & ~terminated
         done = terminated | truncated
         successes = self.goals.successes - (goal.reached & lost).long()
-        final_critic = torch.where(lost.unsqueeze(1), torch.nan, self._critic())
+        critic = self._critic()
+        final_critic = torch.where(lost.unsqueeze(1), torch.nan, critic)
+        ended = done.nonzero().squeeze(-1)
         if self.adr is not None:
-            ended = done.nonzero().squeeze(-1)
             self.adr.finish(ended, successes[ended])
-        if done.any():
-            self._reset(done.nonzero().squeeze(-1))
-        return Step(self._observe(), reward, terminated, truncated, final_critic, successes)
+        if len(ended):
+            self._reset(ended)
+            critic = self._critic()
+        return Step(self._observe(critic), reward, terminated, truncated, final_critic, successes)
 
     def _act(self, action: Tensor) -> None:
         """Sends the motors where the action, and what befalls it on its way, wants them."""
@@ -165,7 +168,8 @@ class ReorientEnv:
 
     def _hidden(self) -> dict[str, Tensor]:
         """What no robot can measure of its own motors; a critic or a teacher may know it."""
-        return {"actuator_slack": self.acting.slack_left(), "actuator_delay": self.physics.actuator_delay().float()}
+        known = {"actuator_slack": self.acting.slack_left, "actuator_delay": self.physics.actuator_delay}
+        return {name: value().float() for name, value in known.items() if name in self.asked}
 
     def _lost(self) -> Tensor:
         lost = self.physics.diverged()
@@ -216,9 +220,9 @@ class ReorientEnv:
         self.goals.reset(ids, fresh["object_quat"])
         self.path.reset(ids, hand.actuator_pos(fresh["joint_pos"]))
 
-    def _observe(self) -> Observation:
+    def _observe(self, critic: Tensor | None = None) -> Observation:
         seen = self.sensing.apply(self.measurement, self.physics.touched()) | {"goal_quat": self.goals.quat}
-        return Observation(self.policy_contract.vector(seen), self._critic())
+        return Observation(self.policy_contract.vector(seen), self._critic() if critic is None else critic)
 
     def _critic(self) -> Tensor:
         return self.critic_contract.vector(self.measurement | {"goal_quat": self.goals.quat})

@@ -85,6 +85,7 @@ class Physics(ABC):
         self._remembered = first.unsqueeze(1) + torch.arange(count, device=self.device)
         T_world_base = base_pose(model)
         self.T_world_base = Pose(*(part.to(self.qpos) for part in (T_world_base.pos, T_world_base.quat)))
+        self.T_base_world = self.T_world_base.inverse()
         self.reset(torch.arange(n, device=self.device))
 
     def _index(self, numbers: Any) -> Tensor:
@@ -140,9 +141,8 @@ class Physics(ABC):
 
     def set_target(self, target: Tensor, ids: Worlds = EVERY) -> None:
         """Sets the actuators' position targets [rad], (m, 20), of worlds ``ids``."""
-        rows = self.ctrl[ids]
-        rows[:, self._actuators] = target.to(rows)
-        self.ctrl[ids] = rows
+        worlds = ids.unsqueeze(1) if isinstance(ids, Tensor) else ids
+        self.ctrl[worlds, self._actuators] = target.to(self.ctrl)
 
     def remember_target(self, ids: Tensor) -> None:
         """Makes actuators with delays act as if their present targets had been sent long ago, in worlds ``ids``."""
@@ -153,14 +153,14 @@ class Physics(ABC):
     def set_joints(self, ids: Tensor, joint_pos: Tensor) -> None:
         """Places the hand's joints [rad], (m, 24), at rest; ``forward`` must follow."""
         self.qpos[ids.unsqueeze(1), self._joint_qpos] = joint_pos.to(self.qpos)
-        self.qvel[ids.unsqueeze(1), self._joint_dof] = 0.0
+        self.qvel[ids.unsqueeze(1), self._joint_dof] = self.qvel.new_zeros(())
 
     def set_block(self, ids: Tensor, pos: Tensor, quat: Tensor) -> None:
         """Places the block at a pose in the base frame, (m, 3) and (m, 4), at rest; ``forward`` must follow."""
         T_world_block = self.T_world_base @ Pose(pos.to(self.qpos), quat.to(self.qpos))
         start = self._block_qpos
         self.qpos[ids, start : start + 7] = torch.cat((T_world_block.pos, T_world_block.quat), dim=1)
-        self.qvel[ids, self._block_dof : self._block_dof + 6] = 0.0
+        self.qvel[:, self._block_dof : self._block_dof + 6].index_fill_(0, ids, 0.0)
 
     def joint_pos(self, ids: Worlds = EVERY) -> Tensor:
         """The joints' positions [rad] in worlds ``ids``, (m, 24), in the precision of the state."""
@@ -186,7 +186,7 @@ class Physics(ABC):
         """``T_base_block`` in worlds ``ids``, (m, …), in the precision of the state."""
         start = self._block_qpos
         pos, quat = self.qpos[ids, start : start + 7].split((3, 4), dim=1)
-        return self.T_world_base.inverse() @ Pose(pos, quat)
+        return self.T_base_world @ Pose(pos, quat)
 
     def measure(self, ids: Worlds = EVERY) -> dict[str, Tensor]:
         """The exact values, float32, of every observation field that physics knows, of worlds ``ids``.
@@ -194,21 +194,24 @@ class Physics(ABC):
         See ``robot.observation`` for the fields.
         """
         tips, distals = self.site_xpos[ids][:, self._fingertips], self.xquat[ids][:, self._distals]
-        dof = self._block_dof
-        linvel, angvel = self.qvel[ids, dof : dof + 6].split(3, dim=1)
-        T_base_world = self.T_world_base.inverse()
-        T_base_block = self.block(ids)
+        start, dof = self._block_qpos, self._block_dof
+        pos, quat = self.qpos[ids, start : start + 7].unsqueeze(1).split((3, 4), dim=2)
+        linvel, angvel = self.qvel[ids, dof : dof + 6].unsqueeze(1).split(3, dim=2)
+        # fingertips and block are turned together, for the fewest operations
+        quats = rotation.multiply(self.T_base_world.quat, torch.cat((distals, quat), dim=1))
+        vectors = rotation.rotate(self.T_base_world.quat, torch.cat((tips, pos, linvel), dim=1))
+        places = self.T_base_world.pos + vectors[:, :-1]
         values = {
             "joint_pos": self.joint_pos(ids),
             "joint_vel": self.joint_vel(ids),
             "joint_target": self.joint_target(ids),
-            "fingertip_pos": T_base_world.apply(tips),
-            "fingertip_quat": rotation.multiply(T_base_world.quat, distals),
-            "object_pos": T_base_block.pos,
-            "object_quat": T_base_block.quat,
-            "object_linvel": rotation.rotate(T_base_world.quat, linvel),
+            "fingertip_pos": places[:, :-1],
+            "fingertip_quat": quats[:, :-1],
+            "object_pos": places[:, -1],
+            "object_quat": quats[:, -1],
+            "object_linvel": vectors[:, -1],
             # a free joint's angular velocity is given in the body's own frame
-            "object_angvel": rotation.rotate(T_base_block.quat, angvel),
+            "object_angvel": rotation.rotate(quats[:, -1], angvel.squeeze(1)),
         }
         return {name: value.float() for name, value in values.items()}
 
@@ -225,7 +228,7 @@ class Physics(ABC):
     def set_timestep(self, seconds: Tensor | float, ids: Worlds = EVERY) -> None:
         """Sets the length of a sub-step [s] in worlds ``ids``, (m,)."""
         times = self.expand("opt.timestep")
-        times[ids] = seconds.to(times) if isinstance(seconds, Tensor) else seconds
+        times[ids] = seconds.to(times) if isinstance(seconds, Tensor) else times.new_full((), seconds)
 
     def block_half_diagonal(self, ids: Tensor) -> Tensor:
         """From the block's centre to its corner [m] in worlds ``ids``, (m,)."""

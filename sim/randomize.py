@@ -12,7 +12,7 @@ from randomization.draws import Draw, Source
 from randomization.terms import PhysicsTerm
 from sim.elements import nominal, select
 from sim.physics import Physics, grid
-from sim.repair import Resized, order_limits, whole_substeps
+from sim.repair import Limits, Resized, whole_substeps
 
 GRAVITY, INERTIA = "opt.gravity", "body_inertia"
 
@@ -38,8 +38,8 @@ class _Term:
     draw: Draw
     scale: bool
     shared: bool
-    least: float
-    most: float
+    least: float | None
+    most: float | None
     targets: list[Target]
 
 
@@ -61,7 +61,7 @@ class PhysicsRandomizer:
             physics.expand(field)
         derived_from = mujoco.MjModel._setconst_inputs  # what mujoco.batch itself goes by; nothing public lists them
         self._set_const = any(field in derived_from for field in self.nominal)
-        self._limits = [field for field in ("jnt_range", "tendon_range") if field in self.nominal]
+        self._limits = [Limits(field, physics) for field in ("jnt_range", "tendon_range") if field in self.nominal]
         sized = [target.rows for target in targets if target.field == "geom_size" and target.rows is not None]
         self._resized = Resized(torch.cat(sized).unique(), physics) if sized else None
         if sized and INERTIA not in self.nominal:  # it follows the size, from the nominal one on
@@ -83,8 +83,8 @@ class PhysicsRandomizer:
         if not self.nominal:
             return
         self.draw(ids)
-        for field in self._limits:
-            order_limits(field, ids, self.physics)
+        for limits in self._limits:
+            limits.order(ids)
         if self._resized is not None:
             self._resized.update(ids)
         if "actuator_delay" in self.nominal:
@@ -114,7 +114,9 @@ class PhysicsRandomizer:
             if target.rows is None:
                 factor = factor[:, 0]
             changed = present * factor if term.scale else present + factor
-            values[index] = changed.clamp(term.least, term.most)
+            if term.least is not None or term.most is not None:
+                changed = changed.clamp(term.least, term.most)
+            values[index] = changed
 
 
 def _width(field: str, columns: list[int], model: mujoco.MjModel) -> int:
@@ -155,6 +157,4 @@ def _resolve(name: str, term: PhysicsTerm, physics: Physics, source: Source) -> 
             f"have {' and '.join(map(str, sorted(widths)))} numbers; give each a term of its own"
         )
     draw = source.draw(f"physics.{name}", term.draw, calibrated=1.0 if term.apply == "scale" else 0.0)
-    least = -math.inf if term.least is None else term.least
-    most = math.inf if term.most is None else term.most
-    return _Term(draw, term.apply == "scale", term.per == "group", least, most, targets)
+    return _Term(draw, term.apply == "scale", term.per == "group", term.least, term.most, targets)

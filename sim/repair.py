@@ -11,25 +11,23 @@ MIN_RANGE = 0.05
 """Limits drawn nearer than this [rad, m] are moved apart to it, so that a joint keeps some travel."""
 
 
-def order_limits(field: str, ids: Tensor, physics: Physics) -> None:
-    """Moves limits of joints or tendons in worlds ``ids`` apart that have come too near, or have changed sides.
+class Limits:
+    """Limits of joints or tendons, which are to keep their sides and some distance."""
 
-    Args:
-        field: ``jnt_range`` or ``tendon_range``.
-        ids: the worlds, (m,).
-        physics: whose field it is.
-    """
-    model = physics.model
-    limited, known = getattr(model, field.replace("range", "limited")).astype(bool), getattr(model, field)
-    rows = np.flatnonzero(limited)
-    values = physics.expand(field)
-    index = grid(ids, torch.as_tensor(rows, device=ids.device))
-    ranges = values[index]
-    least = torch.from_numpy(np.minimum(MIN_RANGE, known[rows, 1] - known[rows, 0])).to(values)
-    lacking = (least - (ranges[..., 1] - ranges[..., 0])).clamp(min=0.0)
-    ranges[..., 0] -= 0.5 * lacking
-    ranges[..., 1] += 0.5 * lacking
-    values[index] = ranges
+    def __init__(self, field: str, physics: Physics) -> None:
+        """``field`` is ``jnt_range`` or ``tendon_range``."""
+        self.field, self.physics = field, physics
+        model, known = physics.model, getattr(physics.model, field)
+        rows = np.flatnonzero(getattr(model, field.replace("range", "limited")))
+        self.rows = torch.as_tensor(rows, device=physics.device)
+        self.least = torch.from_numpy(np.minimum(MIN_RANGE, known[rows, 1] - known[rows, 0])).to(physics.qpos)
+
+    def order(self, ids: Tensor) -> None:
+        """Moves those in worlds ``ids``, (m,), apart that have come too near, or have changed sides."""
+        values, index = self.physics.expand(self.field), grid(ids, self.rows)
+        lower, upper = values[index].unbind(-1)
+        lacking = 0.5 * (self.least - (upper - lower)).clamp(min=0.0)
+        values[index] = torch.stack((lower - lacking, upper + lacking), dim=-1)
 
 
 def whole_substeps(ids: Tensor, physics: Physics, generator: torch.Generator) -> None:

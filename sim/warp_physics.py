@@ -89,7 +89,7 @@ class WarpPhysics(Physics):
         """See ``Physics``."""
         for name, value in self._initial.items():
             self.state[name][ids] = value
-        self.sensors[ids] = 0.0  # nothing is touched yet
+        self.sensors.index_fill_(0, ids, 0.0)  # nothing is touched yet
 
     def forward(self, ids: Tensor) -> None:
         """See ``Physics``; it costs as much for one world as for all."""

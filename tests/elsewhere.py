@@ -168,6 +168,9 @@ class _Function(TorchFunctionMode):
         if args and isinstance(args[0], Elsewhere):
             if func in (Tensor.tolist, Tensor.__format__):
                 return func(args[0].cpu(), *args[1:])
+            by_index = func is Tensor.__setitem__ and any(isinstance(leaf, Tensor) for leaf in tree_leaves(args[1]))
+            if by_index and not isinstance(args[2], Tensor):
+                waits["number written by index"] += 1  # it is copied to the device first, and the host waits for it
             if func in (Tensor.__getitem__, Tensor.__setitem__):
                 index = tree_map(_index, args[1], is_leaf=lambda x: isinstance(x, list))
                 args = (args[0], index, *args[2:])

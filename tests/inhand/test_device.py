@@ -19,6 +19,7 @@ from policy.checkpoint import find
 from policy.checkpoint import load as load_checkpoint
 from randomization.config import RandomizationConfig
 from randomization.terms import PhysicsTerm
+from robot import rotation
 from sim.backend import SimConfig
 from sim.env import ReorientEnv
 from sim.task import TaskConfig
@@ -144,6 +145,12 @@ def test_worlds_are_the_same_elsewhere_and_a_step_hardly_waits(tmp_path: Path, m
         np.testing.assert_array_equal(step.observation.critic.cpu().numpy(), expected.critic.numpy())
         np.testing.assert_array_equal(step.observation.policy.cpu().numpy(), expected.policy.numpy())
         np.testing.assert_array_equal(there.physics.qpos.cpu().numpy(), here.physics.qpos.numpy())
+        where = torch.tensor([0], device=DEVICE)
+        there.physics.set_block(where, torch.tensor([[0.4, 0.3, 0.3]]).to(DEVICE), rotation.identity(1).to(DEVICE))
+        there.physics.forward(where)
+        waits.clear()
+        assert there.step(torch.zeros(8, 20, device=DEVICE)).terminated.tolist() == [True] + [False] * 7
+        assert sum(waits.values()) <= 6, waits  # but for the solver of frames, which waits unseen
 
 
 def worlds(run: Path) -> ReorientEnv:
