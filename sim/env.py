@@ -80,7 +80,7 @@ class ReorientEnv:
         self.commanded = self.physics.joint_target().float()
         """Targets [rad] as the controller gave them, (n, 20): what a robot reports, whatever its joints get of them."""
         self.measurement = self.measure()
-        """The exact values of every observation field in the present state."""
+        """The exact values of the observation fields in the present state, the hidden ones if a contract names them."""
         self.diverged = 0
         """Episodes that ended, without a reward, because the simulation diverged."""
 

@@ -87,7 +87,7 @@ def test_evaluation_writes_its_json_and_a_video(run: Path, tmp_path: Path):
     result = json.loads(out.read_text())
     assert set(result) == {
         "trials", "mean", "sd", "median", "ci95_low", "ci95_high", "successes", "plant", "randomization",
-        "goal_law", "policy",
+        "goal_law", "threshold", "time_limit", "max_successes", "seed", "sample", "policy",
     }  # fmt: skip
     assert result["trials"] == len(result["successes"]) == 4
     assert (result["plant"], result["randomization"], result["goal_law"]) == ("shadow", "none", "face_up")
@@ -143,7 +143,7 @@ def test_a_run_or_nothing_in_place_of_a_policy_is_told_apart(tmp_path: Path):
         ([], "one of policy=DIRECTORY, or NAME, and follow=RUN is needed"),
         (["policy", "follow=run"], "and not both"),
         (["follow=run", "out=eval.json"], "there is no out and no video"),
-        (["follow=run", "follow_idle=-1"], "follow_idle is -1.0 minutes"),
+        (["follow=run", "follow_idle=-1"], "follow_idle is -1.0; allowed: 0 or more"),
     ],
 )
 def test_what_cannot_be_evaluated_is_said_at_once(arguments: list[str], said: str):

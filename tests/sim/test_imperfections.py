@@ -15,6 +15,7 @@ from randomization.adr import NO_BOUNDARY, ADRConfig
 from randomization.config import RandomizationConfig
 from randomization.terms import ActionTerm, BacklashTerm, ForceTerm, PhysicsTerm, SensorTerm, TimingTerm
 from robot import hand
+from robot.observation import HIDDEN
 from sim.env import ReorientEnv
 from sim.reset import ResetConfig
 from sim.task import TaskConfig
@@ -29,7 +30,9 @@ ASIDE = (0.4, 0.3, 0.3)
 
 
 def make(config: RandomizationConfig, n: int, reset: ResetConfig | None = None) -> ReorientEnv:
-    return ReorientEnv(TaskConfig(reset=reset or ResetConfig(cache=0)), config, n, seed=0, threads=1)
+    task = TaskConfig(reset=reset or ResetConfig(cache=0))
+    task.critic_observation += HIDDEN
+    return ReorientEnv(task, config, n, seed=0, threads=1)
 
 
 def put(env: ReorientEnv, worlds: list[int], pos: tuple[float, float, float]) -> None:
