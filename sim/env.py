@@ -55,7 +55,7 @@ class ReorientEnv:
         self.num_envs = n
         self.policy_contract = ObservationContract(tuple(task.policy_observation))
         self.critic_contract = ObservationContract(tuple(task.critic_observation))
-        self.asked = {*self.policy_contract.measured, *self.critic_contract.measured}
+        self._asked = {*self.policy_contract.measured, *self.critic_contract.measured}
         self.action_contract = task.action
         spec = build_spec(task.scene, plant)
         equip(spec, randomization, plant)
@@ -169,7 +169,7 @@ class ReorientEnv:
     def _hidden(self) -> dict[str, Tensor]:
         """What no robot can measure of its own motors; a critic or a teacher may know it."""
         known = {"actuator_slack": self.acting.slack_left, "actuator_delay": self.physics.actuator_delay}
-        return {name: value().float() for name, value in known.items() if name in self.asked}
+        return {name: value().float() for name, value in known.items() if name in self._asked}
 
     def _lost(self) -> Tensor:
         lost = self.physics.diverged()
