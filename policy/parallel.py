@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
+import torch.distributed.nn  # now: its functions keep whatever group there is when it is imported (see `group`)
 from torch import Tensor, nn
 from torch.distributed.rendezvous import rendezvous
 
@@ -30,7 +31,12 @@ class RanksDiffer(RuntimeError):
 
 @contextmanager
 def group() -> Iterator[None]:
-    """Joins the other processes that ``torchrun`` has started, if it has, and leaves them at the end."""
+    """Joins the other processes that ``torchrun`` has started, if it has, and leaves them at the end.
+
+    The group's threads end with the last reference to it. Were one kept, they would outlive the interpreter, and a
+    thread that then lets go of a tensor aborts the process (pytorch/pytorch#190489). ``torch.distributed.nn`` keeps
+    one, as a default argument, if an optimizer's first step is what imports it.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
         yield
         return
