@@ -4,6 +4,7 @@ import io
 import os
 import sys
 import time
+from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -84,6 +85,14 @@ def run(directory: Path, updates: int, resume: bool, env: ToyEnv, **changes) -> 
     train(settings(updates, **changes), env, directory, resume, Console(file=io.StringIO()))
 
 
+def thread_names() -> list[str]:
+    names = []
+    for thread in Path("/proc/self/task").glob("*/comm"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            names.append(thread.read_text().strip())
+    return names
+
+
 def main(what: str, directory: Path, *arguments: str) -> None:
     if what == "killed" and os.environ["RANK"] == arguments[1] and os.environ["TORCHELASTIC_RESTART_COUNT"] != "0":
         time.sleep(3.0)
@@ -116,8 +125,7 @@ def main(what: str, directory: Path, *arguments: str) -> None:
             content = {"weight": torch.full((3,), 1.0 + 1e-7 * parallel.rank())}
             parallel.require_equal(content)
     # a thread of the group that outlives it may abort the process while the interpreter ends
-    alive = [thread.read_text().strip() for thread in Path("/proc/self/task").glob("*/comm")]
-    assert not [name for name in alive if "gloo" in name], alive
+    assert not [name for name in thread_names() if "gloo" in name]
 
 
 if __name__ == "__main__":
