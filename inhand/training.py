@@ -34,8 +34,8 @@ class TrainJob:
 
     init: str | None = None
     """Directory of another run, whose networks this one begins with; or a policy, its directory or the name of one that
-    ships, which brings no critic. It has the same network, observations and actions; task, randomization and learning
-    may differ."""
+    ships, which brings no critic. It has the same network and actions; task, randomization and learning may differ, and
+    there may be more observation fields, which say nothing at first."""
 
     teacher: str | None = None
     """Directory of the policy artefact, or the name of a shipped one, that ``algo=distill`` imitates."""

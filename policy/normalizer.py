@@ -1,5 +1,7 @@
 """Running normalization of network inputs and value targets."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -26,7 +28,9 @@ class Normalizer(nn.Module):
         self.clip = clip
         self.register_buffer("mean", torch.zeros(size, dtype=torch.float64))
         self.register_buffer("var", torch.ones(size, dtype=torch.float64))
-        self.register_buffer("count", torch.zeros((), dtype=torch.float64))
+        # of every column, for a network may be given more of them (policy/growth.py)
+        self.register_buffer("count", torch.zeros(size, dtype=torch.float64))
+        self.register_load_state_dict_pre_hook(_count_columns)
 
     @property
     def std(self) -> Tensor:
@@ -51,3 +55,10 @@ class Normalizer(nn.Module):
     def inverse(self, normalized: Tensor) -> Tensor:
         """The values of which ``normalized`` are the (unclipped) deviations."""
         return normalized * self.std + self.mean.float()
+
+
+def _count_columns(normalizer: Normalizer, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Older files have one count for all columns."""
+    key = prefix + "count"
+    if key in state_dict:
+        state_dict[key] = state_dict[key].expand(normalizer.count.shape)

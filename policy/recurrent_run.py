@@ -11,6 +11,7 @@ from policy.artefact import Artefact
 from policy.checkpoint import CheckpointError
 from policy.distill import GREEDY_EVERY, Distiller, TeacherPolicy
 from policy.episodes import EpisodeStatistics
+from policy.growth import grow
 from policy.learner import Learner
 from policy.network import Actor, Critic
 from policy.network_config import NetworkConfig
@@ -122,8 +123,11 @@ class RecurrentRun(Run):
                 "the run to begin with is a teacher's; it is imitated, with algo=distill teacher=RUN/policy"
             )
         self.require_fit(other)
-        self.actor.load_state_dict(other["actor"])
-        self.critic.load_state_dict(other["critic"])
+        had, has = other["observation"], self.settings()["observation"]
+        self.actor.load_state_dict(grow(other["actor"], had["policy"], has["policy"]))
+        self.critic.load_state_dict(grow(other["critic"], had["critic"], has["critic"]))
+        if had != has:
+            return  # the moments of the gradients are of other weights
         # its state holds the other run's learning rates beside the moments of the gradients
         rates = [group["lr"] for group in self.learner.optimizer.param_groups]
         self.learner.optimizer.load_state_dict(other["optimizer"])
@@ -138,11 +142,11 @@ class RecurrentRun(Run):
                 "it must be positive, about 30"
             )
         present = self.settings()
-        require_same("observation.policy", list(policy.policy_contract.names), present["observation"]["policy"])
+        had, has = policy.policy_contract.names, present["observation"]["policy"]
         require_same("action", policy.action_contract.describe(), present["action"])
         network = NetworkConfig(**policy.contract["network"])  # an older artefact may lack what has a default
         require_same("config.network", asdict(network), present["config"]["network"])
-        self.actor.load_state_dict(policy.actor.state_dict())
+        self.actor.load_state_dict(grow(policy.actor.state_dict(), had, has))
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on exactly from a checkpoint.

@@ -58,7 +58,7 @@ class Run(ABC):
         """Takes over what another run has learnt, from its checkpoint.
 
         Raises:
-            CheckpointError: if it has another network, or other observations or actions.
+            CheckpointError: if it has another network or other actions, or reads what this run does not observe.
         """
 
     @abstractmethod
@@ -66,8 +66,8 @@ class Run(ABC):
         """Takes over a policy alone; its critic, of which an artefact knows nothing, begins anew.
 
         Raises:
-            CheckpointError: if it has another network, or other observations or actions, or if nothing can be learnt
-                without its critic.
+            CheckpointError: if it has another network or other actions, or reads what this run does not observe, or if
+                nothing can be learnt without its critic.
         """
 
     @property
@@ -136,9 +136,9 @@ class Run(ABC):
         return state["ranks"][parallel.rank()]
 
     def require_fit(self, other: dict[str, Any]) -> None:
-        """Raises CheckpointError if another run's checkpoint has another network, hand, observations or actions."""
+        """Raises CheckpointError if another run's checkpoint has another network, hand or actions."""
         present = self.settings()
-        for part in ("observation", "action", "hand"):
+        for part in ("action", "hand"):
             require_same(part, other.get(part), present[part])
         require_same("config.network", other["config"]["network"], present["config"]["network"])
 

@@ -197,6 +197,7 @@ class TeacherRun(Run):
         if "learner" not in other:
             raise CheckpointError("the run to begin with is none of a teacher")
         self.require_fit(other)
+        require_same("observation", other.get("observation"), self.settings()["observation"])
         for name in ("critic_width", "atoms", "lowest", "highest"):
             require_same(f"config.teacher.{name}", other["config"]["teacher"][name], getattr(self.config.teacher, name))
         self.actor.load_state_dict(other["actor"])

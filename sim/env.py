@@ -20,6 +20,7 @@ from robot.observation import ObservationContract
 from robot.plant import SHADOW, PlantConfig
 from sim.backend import SimConfig, make_physics
 from sim.equipment import equip
+from sim.hidden import Hidden
 from sim.randomize import PhysicsRandomizer
 from sim.reset import Resetter, Unsettled
 from sim.scene import build_spec
@@ -55,7 +56,6 @@ class ReorientEnv:
         self.num_envs = n
         self.policy_contract = ObservationContract(tuple(task.policy_observation))
         self.critic_contract = ObservationContract(tuple(task.critic_observation))
-        self._asked = {*self.policy_contract.measured, *self.critic_contract.measured}
         self.action_contract = task.action
         spec = build_spec(task.scene, plant)
         equip(spec, randomization, plant)
@@ -77,6 +77,8 @@ class ReorientEnv:
         self.resetter = Resetter(task.reset, self.physics, self.generator)
         self.goals = GoalTracker(task.goal, n, self.generator, period)
         self.path = ActionPath(task.action, n, self.device)
+        asked = {*self.policy_contract.measured, *self.critic_contract.measured}
+        self.hidden = Hidden(self.physics, self.acting, self.path, asked)
         self.commanded = self.physics.joint_target().float()
         """Targets [rad] as the controller gave them, (n, 20): what a robot reports, whatever its joints get of them."""
         self.measurement = self.measure()
@@ -164,12 +166,7 @@ class ReorientEnv:
 
     def measure(self) -> dict[str, Tensor]:
         """The exact values of every observation field but those of the goal, in the present state, (n, …)."""
-        return self.physics.measure() | {"joint_target": self.commanded} | self._hidden()
-
-    def _hidden(self) -> dict[str, Tensor]:
-        """What no robot can measure of its own motors; a critic or a teacher may know it."""
-        known = {"actuator_slack": self.acting.slack_left, "actuator_delay": self.physics.actuator_delay}
-        return {name: value().float() for name, value in known.items() if name in self._asked}
+        return self.physics.measure() | {"joint_target": self.commanded} | self.hidden.measure()
 
     def _lost(self) -> Tensor:
         lost = self.physics.diverged()
@@ -216,9 +213,9 @@ class ReorientEnv:
         fresh = self._settle(ids)
         for name, value in fresh.items():
             self.measurement[name][ids] = value
-        self.measurement |= self._hidden()
         self.goals.reset(ids, fresh["object_quat"])
         self.path.reset(ids, hand.actuator_pos(fresh["joint_pos"]))
+        self.measurement |= self.hidden.measure()
 
     def _observe(self, critic: Tensor | None = None) -> Observation:
         seen = self.sensing.apply(self.measurement, self.physics.touched()) | {"goal_quat": self.goals.quat}

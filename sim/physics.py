@@ -10,6 +10,7 @@ from torch import Tensor
 
 from robot import hand, rotation
 from robot.frames import Pose
+from sim.elements import nominal
 from sim.equipment import occlusion_sensor
 from sim.puppet import base_pose
 
@@ -56,17 +57,20 @@ class Physics(ABC):
         """Finds the hand and the block in the model; the back end must have made the live tensors."""
         self.model = model
         self.n = n
+        self._compiled: dict[str, Tensor] = {}
         joints = [model.joint(name) for name in hand.JOINT_NAMES]
+        self.joints = self._index([joint.id for joint in joints])
+        """Where the hand's joints stand among the model's, (24,); and so on."""
+        self.dofs = self._index([joint.dofadr[0] for joint in joints])
+        self.actuators = self._index([model.actuator(name).id for name in hand.ACTUATOR_NAMES])
         self._joint_qpos = self._index([joint.qposadr[0] for joint in joints])
-        self._joint_dof = self._index([joint.dofadr[0] for joint in joints])
-        self._actuators = self._index([model.actuator(name).id for name in hand.ACTUATOR_NAMES])
-        self._joints = self._index([joint.id for joint in joints])
         fingertips = [model.site(name).id for name in hand.FINGERTIP_MARKERS]
         self._fingertips = self._index(fingertips)
         self._distals = self._index(model.site_bodyid[fingertips])
         block = model.joint("block")
         self._block_qpos, self._block_dof = int(block.qposadr[0]), int(block.dofadr[0])
-        self._block_body = int(block.bodyid[0])
+        self.block_body = int(block.bodyid[0])
+        self.block_geom = int(model.body_geomadr[self.block_body])
         self._occlusion = self._index(
             int(model.sensor(occlusion_sensor(marker)).adr[0])
             for marker in hand.FINGERTIP_MARKERS
@@ -142,7 +146,7 @@ class Physics(ABC):
     def set_target(self, target: Tensor, ids: Worlds = EVERY) -> None:
         """Sets the actuators' position targets [rad], (m, 20), of worlds ``ids``."""
         worlds = ids.unsqueeze(1) if isinstance(ids, Tensor) else ids
-        self.ctrl[worlds, self._actuators] = target.to(self.ctrl)
+        self.ctrl[worlds, self.actuators] = target.to(self.ctrl)
 
     def remember_target(self, ids: Tensor) -> None:
         """Makes actuators with delays act as if their present targets had been sent long ago, in worlds ``ids``."""
@@ -153,7 +157,7 @@ class Physics(ABC):
     def set_joints(self, ids: Tensor, joint_pos: Tensor) -> None:
         """Places the hand's joints [rad], (m, 24), at rest; ``forward`` must follow."""
         self.qpos[ids.unsqueeze(1), self._joint_qpos] = joint_pos.to(self.qpos)
-        self.qvel[ids.unsqueeze(1), self._joint_dof] = self.qvel.new_zeros(())
+        self.qvel[ids.unsqueeze(1), self.dofs] = self.qvel.new_zeros(())
 
     def set_block(self, ids: Tensor, pos: Tensor, quat: Tensor) -> None:
         """Places the block at a pose in the base frame, (m, 3) and (m, 4), at rest; ``forward`` must follow."""
@@ -168,19 +172,16 @@ class Physics(ABC):
 
     def joint_vel(self, ids: Worlds = EVERY) -> Tensor:
         """The joints' velocities [rad/s] in worlds ``ids``, (m, 24)."""
-        return self.qvel[ids][:, self._joint_dof]
+        return self.qvel[ids][:, self.dofs]
 
     def joint_target(self, ids: Worlds = EVERY) -> Tensor:
         """The actuators' position targets [rad] in worlds ``ids``, (m, 20)."""
-        return self.ctrl[ids][:, self._actuators]
+        return self.ctrl[ids][:, self.actuators]
 
     def actuator_delay(self) -> Tensor:
         """How late the motors obey [s], (n, 20)."""
-        delays = self.expanded("actuator_delay")
-        if delays is None:
-            delays = torch.as_tensor(self.model.actuator_delay, device=self.device).expand(len(self.ctrl), -1)
         step = self.model.opt.timestep  # MuJoCo rounds every delay up to whole sub-steps
-        return (delays[:, self._actuators] / step).ceil() * step
+        return (self.parameter("actuator_delay")[:, self.actuators] / step).ceil() * step
 
     def block(self, ids: Worlds = EVERY) -> Pose:
         """``T_base_block`` in worlds ``ids``, (m, …), in the precision of the state."""
@@ -221,9 +222,7 @@ class Physics(ABC):
 
     def push(self, acceleration: Tensor) -> None:
         """Accelerates the blocks from now on by forces on their centres, (n, 3) [m/s²] in the world frame."""
-        mass, block = self.expanded("body_mass"), self._block_body
-        weight = self.model.body_mass[block] if mass is None else mass[:, block, None]
-        self.forces[:, block, :3] = weight * acceleration
+        self.forces[:, self.block_body, :3] = self.parameter("body_mass")[:, self.block_body, None] * acceleration
 
     def set_timestep(self, seconds: Tensor | float, ids: Worlds = EVERY) -> None:
         """Sets the length of a sub-step [s] in worlds ``ids``, (m,)."""
@@ -232,16 +231,17 @@ class Physics(ABC):
 
     def block_half_diagonal(self, ids: Tensor) -> Tensor:
         """From the block's centre to its corner [m] in worlds ``ids``, (m,)."""
-        sizes, geom = self.expanded("geom_size"), int(self.model.body_geomadr[self._block_body])
-        size = self._known(self.model.geom_size[geom], ids) if sizes is None else sizes[ids, geom]
-        return size.norm(dim=1).float()
+        return self.parameter("geom_size")[ids, self.block_geom].norm(dim=1).float()
 
     def joint_range(self, ids: Tensor) -> Tensor:
         """Lower and upper limits [rad] of the joints in worlds ``ids``, (m, 24, 2)."""
-        expanded = self.expanded("jnt_range")
-        ranges = self._known(self.model.jnt_range, ids) if expanded is None else expanded[ids]
-        return ranges[:, self._joints].float()
+        return self.parameter("jnt_range")[ids][:, self.joints].float()
 
-    def _known(self, value: np.ndarray, ids: Tensor) -> Tensor:
-        """A value of the model, the same in worlds ``ids``."""
-        return torch.from_numpy(value.copy()).to(self.qpos).expand(len(ids), *value.shape)
+    def parameter(self, field: str) -> Tensor:
+        """A model field in all worlds, (n, …), whether it differs between them or not; to be read only."""
+        values = self.expanded(field)
+        if values is not None:
+            return values
+        if field not in self._compiled:  # kept, for on a GPU each would be one more copy from the host
+            self._compiled[field] = torch.from_numpy(nominal(field, self.model)).to(self.qpos)
+        return self._compiled[field].expand(self.n, *self._compiled[field].shape)

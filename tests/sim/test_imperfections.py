@@ -268,6 +268,7 @@ def test_motors_are_told_noisy_actions_less_the_slack(slack):
             reported = env.measurement["joint_target"][world]
             np.testing.assert_allclose(reported, motors[world].target, atol=2e-6)
             assert slack != np.allclose(reported, told, atol=1e-3)
+            np.testing.assert_allclose(env.measurement["motor_target"][world], told, atol=2e-6)
             np.testing.assert_allclose(env.measurement["actuator_slack"][world], motors[world].lost(), atol=1e-5)
 
 
