@@ -21,6 +21,10 @@ class Evaluation:
 
     successes: tuple[int, ...]
 
+    dropped: int | None = None
+    """How many trials ended for good, by a drop; the others reached the last goal, or one took too long. None where
+    nobody has counted, as in D18."""
+
     @property
     def mean(self) -> float:
         """Mean over the trials."""
@@ -51,6 +55,7 @@ class Evaluation:
             "median": self.median,
             "ci95_low": low,
             "ci95_high": high,
+            "dropped": self.dropped,
             "successes": list(self.successes),
             **evaluated,
         }
@@ -82,6 +87,7 @@ def evaluate(
     state = policy.initial_state(n)
     successes = torch.zeros(n, dtype=torch.int64, device=observation.device)
     running = torch.ones(n, dtype=torch.bool, device=observation.device)
+    dropped = torch.zeros_like(running)
     columns = (TextColumn("evaluation"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[text]}"))
     with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
         task = progress.add_task("trials", total=n, text="")
@@ -89,23 +95,25 @@ def evaluate(
             action, state = policy.act(observation, state, generator)
             step = env.step(action)
             successes = torch.where(running, step.successes, successes)
+            dropped |= running & step.terminated
             running &= ~step.done
             observation = step.observation.policy
             text = f"{successes.float().mean():.1f} successes so far"
             progress.update(task, completed=n - int(running.sum()), text=text)
-    return Evaluation(tuple(successes.tolist()))
+    return Evaluation(tuple(successes.tolist()), int(dropped.sum()))
 
 
 def table(rows: dict[str, Evaluation]) -> Table:
     """Evaluations by name, as a table for a terminal."""
     result = Table(title="consecutive successes")
     result.add_column("task")
-    for name in ("mean ± sd", "95 % of the mean", "median"):
+    for name in ("mean ± sd", "95 % of the mean", "median", "dropped"):
         result.add_column(name, justify="right", no_wrap=True)
     result.add_column("trials, best first")
     for name, evaluation in rows.items():
         trials = ", ".join(str(count) for count in sorted(evaluation.successes, reverse=True))
         spread = f"{evaluation.mean:.1f} ± {evaluation.sd:.1f}"
         low, high = evaluation.ci95
-        result.add_row(name, spread, f"{low:.1f} to {high:.1f}", f"{evaluation.median:g}", trials)
+        dropped = "-" if evaluation.dropped is None else str(evaluation.dropped)
+        result.add_row(name, spread, f"{low:.1f} to {high:.1f}", f"{evaluation.median:g}", dropped, trials)
     return result

@@ -86,7 +86,7 @@ def test_evaluation_writes_its_json_and_a_video(run: Path, tmp_path: Path):
     assert "mean ± sd" in text
     result = json.loads(out.read_text())
     assert set(result) == {
-        "trials", "mean", "sd", "median", "ci95_low", "ci95_high", "successes", "plant", "randomization",
+        "trials", "mean", "sd", "median", "ci95_low", "ci95_high", "dropped", "successes", "plant", "randomization",
         "goal_law", "threshold", "time_limit", "max_successes", "seed", "sample", "policy",
     }  # fmt: skip
     assert result["trials"] == len(result["successes"]) == 4

@@ -17,7 +17,8 @@ D18_BLOCK = Evaluation((50, 41, 29, 27, 14, 12, 6, 4, 4, 1))
 
 
 class ScriptedEnv(ToyEnv):
-    """World i succeeds at every step and plays episodes of ``lengths[i]`` steps, the later ones ever longer."""
+    """World i succeeds at every step and plays episodes of ``lengths[i]`` steps, the later ones ever longer; worlds with
+    an even number end in a drop, the others because time is up."""
 
     def __init__(self, lengths: list[int]) -> None:
         super().__init__(len(lengths))
@@ -34,8 +35,9 @@ class ScriptedEnv(ToyEnv):
         successes = self.successes.clone()
         self.successes = self.successes * ~done
         self.length = torch.where(done, 2 * self.length + 1, self.length)
-        never = torch.zeros_like(done)
-        return Step(self._observe(), torch.zeros(len(done)), done, never, self._observe().critic, successes)
+        odd = torch.arange(len(done)) % 2 == 1
+        rewards = torch.zeros(len(done))
+        return Step(self._observe(), rewards, done & ~odd, done & odd, self._observe().critic, successes)
 
 
 def policy(bins: int = 11) -> PolicyRuntime:
@@ -44,9 +46,10 @@ def policy(bins: int = 11) -> PolicyRuntime:
 
 
 def test_each_world_counts_with_its_first_episode_only():
-    env = ScriptedEnv([3, 1, 12, 5])
+    env = ScriptedEnv([3, 1, 12, 5, 2])
     evaluation = evaluate(policy(), env, console=Console(file=io.StringIO()))
-    assert evaluation.successes == (3, 1, 12, 5)
+    assert evaluation.successes == (3, 1, 12, 5, 2)
+    assert evaluation.dropped == 3
     assert env.steps == 12
 
 
@@ -72,6 +75,7 @@ def test_json_and_table():
         "median": 13.0,
         "ci95_low": D18_BLOCK.ci95[0],
         "ci95_high": D18_BLOCK.ci95[1],
+        "dropped": None,
         "successes": [50, 41, 29, 27, 14, 12, 6, 4, 4, 1],
         "plant": "mujoco",
         "randomization": "dactyl",
