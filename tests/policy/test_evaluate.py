@@ -17,8 +17,8 @@ D18_BLOCK = Evaluation((50, 41, 29, 27, 14, 12, 6, 4, 4, 1))
 
 
 class ScriptedEnv(ToyEnv):
-    """World i succeeds at every step and plays episodes of ``lengths[i]`` steps, the later ones ever longer; worlds with
-    an even number end in a drop, the others because time is up."""
+    """World i succeeds at every step and plays episodes of ``lengths[i]`` steps, the later ones ever longer; those of
+    even numbers end in a drop, the others because time is up."""
 
     def __init__(self, lengths: list[int]) -> None:
         super().__init__(len(lengths))
