@@ -13,7 +13,7 @@ from policy.distribution import Distribution
 from policy.experience import Sequences
 from policy.learner import Learner
 from policy.network import Actor, Critic
-from policy.normalizer import EPSILON
+from policy.normalizer import EPSILON, never_changed
 from policy.ppo_config import PPOConfig
 from robot.observation import ObservationContract
 
@@ -39,7 +39,7 @@ class TeacherPolicy:
         self.action_contract = artefact.action_contract
         self.critic_contract = critic_contract
         known = self.actor.trunk.normalizer
-        self._constant = (known.var == 0.0).nonzero().squeeze(-1)
+        self._constant = never_changed(known.var, known.count).nonzero().squeeze(-1)
         """Columns of its observation that never changed while it learnt."""
         self._constant_value = known.mean[self._constant].float()
 

@@ -62,3 +62,8 @@ def _count_columns(normalizer: Normalizer, state_dict: dict[str, Any], prefix: s
     key = prefix + "count"
     if key in state_dict:
         state_dict[key] = state_dict[key].expand(normalizer.count.shape)
+
+
+def never_changed(var: Tensor, count: Tensor) -> Tensor:
+    """Which columns had the same value in all that was seen, (size,) bool; none before anything was seen."""
+    return (var < EPSILON**2) & (count > 0.0)  # not of zero: the mean of equal numbers is rounded

@@ -127,7 +127,7 @@ class RecurrentRun(Run):
         self.actor.load_state_dict(grow(other["actor"], had["policy"], has["policy"]))
         self.critic.load_state_dict(grow(other["critic"], had["critic"], has["critic"]))
         if had != has:
-            return  # the moments of the gradients are of other weights
+            return  # the moments of the gradients are those of other weights
         # its state holds the other run's learning rates beside the moments of the gradients
         rates = [group["lr"] for group in self.learner.optimizer.param_groups]
         self.learner.optimizer.load_state_dict(other["optimizer"])

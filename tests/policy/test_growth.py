@@ -61,8 +61,29 @@ def test_new_fields_say_nothing_at_first_and_teach_at_once(kind):
     assert all(part.abs().sum() > 0.0 for part in contract.split(gradient).values())
 
 
+@pytest.mark.parametrize("count_of_each", [True, False], ids=["counts", "one count, as older files have it"])
+def test_what_never_changed_says_nothing_when_it_does(count_of_each):
+    old, new = network("actor", HAS, seed=0), network("actor", HAS, seed=1)
+    fields = observations(HAS, seed=2)
+    still = fields | {"gravity": torch.tensor([0.1, -9.81, 1e3]).expand(STEPS * WORLDS, 3)}
+    for part in (still, still):  # in parts, whose means are rounded
+        old.trunk.normalizer.update(vector(HAS, part))
+    weights = old.state_dict()
+    if not count_of_each:
+        weights["trunk.normalizer.count"] = weights["trunk.normalizer.count"][0]
+    new.load_state_dict(grow(weights, HAS, HAS))
+    starts, state = torch.zeros(STEPS, WORLDS, dtype=torch.bool), old.initial_state(WORLDS)
+    same = old.sequence(vector(HAS, still), state, starts)
+    torch.testing.assert_close(new.sequence(vector(HAS, fields), state, starts), same)
+    new.trunk.normalizer.update(vector(HAS, fields))
+    seen = ObservationContract(HAS).split(new.trunk.normalizer.mean.unsqueeze(0))
+    torch.testing.assert_close(seen["gravity"].squeeze(0), fields["gravity"].double().mean(dim=0))
+
+
 def test_the_same_fields_keep_all_weights_and_fewer_are_refused():
-    weights = network("actor", HAD, seed=0).state_dict()
+    trained = network("actor", HAD, seed=0)
+    trained.trunk.normalizer.update(vector(HAD, observations(HAD, seed=1)))
+    weights = trained.state_dict()
     assert all(torch.equal(value, weights[name]) for name, value in grow(weights, HAD, HAD).items())
     with pytest.raises(
         CheckpointError, match=r"reads gravity, object_mass, which .* lacks: goal_rel_matrix, object_pos"
