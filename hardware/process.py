@@ -14,6 +14,8 @@ from typing import TypeVar
 
 import msgspec
 
+from robot.files import replacing
+
 Config = TypeVar("Config")
 
 READY = "ready"
@@ -54,9 +56,8 @@ def load_config(kind: type[Config]) -> Config:
 
 def save_config(config: object, path: Path) -> Path:
     """Writes a configuration for ``load_config``, or a report for who waits for this process: all of it or nothing."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(msgspec.json.format(msgspec.json.encode(config)))
-    partial.replace(path)
+    with replacing(path) as file:
+        file.write(msgspec.json.format(msgspec.json.encode(config)))
     return path
 
 

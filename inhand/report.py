@@ -4,12 +4,13 @@ import dataclasses
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+
+from robot.files import replacing
 
 Row = Mapping[str, object]
 
@@ -61,18 +62,9 @@ def write_json(out: str | os.PathLike[str], document: object) -> None:
     Raises:
         ValueError: if it holds a NaN or an infinity, which JSON has no word for.
     """
-    path = Path(out)
     text = json.dumps(document, indent=2, allow_nan=False, default=_plain, ensure_ascii=False)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.name, delete=False, encoding="utf-8") as file:
-        try:
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-            Path(file.name).chmod(0o644)  # a temporary file is its owner's alone
-            Path(file.name).replace(path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+    with replacing(Path(out)) as file:
+        file.write((text + "\n").encode())
 
 
 def _plain(value: object) -> object:

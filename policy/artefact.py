@@ -25,6 +25,7 @@ from torch import Tensor
 from policy.network import Actor
 from policy.network_config import NetworkConfig
 from robot.action import ActionContract
+from robot.files import sync
 from robot.hand import NAME, model_hash
 from robot.observation import ObservationContract
 
@@ -112,12 +113,12 @@ def save(
     }
     (partial / CONTRACT).write_bytes(msgspec.json.format(msgspec.json.encode(contract)) + b"\n")
     for path in (*partial.iterdir(), partial):
-        _sync(path)
+        sync(path)
     if directory.exists():
         shutil.rmtree(replaced, ignore_errors=True)
         directory.rename(replaced)
     partial.rename(directory)
-    _sync(directory.parent)
+    sync(directory.parent)
     shutil.rmtree(replaced, ignore_errors=True)  # this one, or what a killed export left
 
 
@@ -297,11 +298,3 @@ def _software() -> dict[str, str | None]:
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -5,7 +5,6 @@ It holds tensors and plain containers only and is read with ``weights_only=True`
 """
 
 import logging
-import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from robot.files import replacing
 
 FORMAT = "inhand-checkpoint"
 VERSION = 2
@@ -34,13 +35,8 @@ def save(directory: Path, update: int, content: Mapping[str, Any], keep: int) ->
     _require_plain(content, "content")
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{update:08d}.pt"
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
+    with replacing(path) as file:
         torch.save({"format": FORMAT, "version": VERSION, "update": update, "content": dict(content)}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-    _sync_directory(directory)
     for old in find(directory)[:-keep]:
         old.unlink()
     return path
@@ -110,12 +106,3 @@ def _require_plain(value: object, where: str) -> None:
         raise CheckpointError(
             f"checkpoint {where} is a {type(value).__name__}; allowed: tensors, plain numbers, text, dict, list, tuple"
         )
-
-
-def _sync_directory(directory: Path) -> None:
-    """Makes a renaming in the directory survive a power cut."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -8,7 +8,6 @@ else is in the file.
 import importlib.util
 import json
 import logging
-import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from policy.artefact import Artefact
 from policy.network import Actor
 from policy.onnx_metadata import INPUTS, OUTPUTS, USE, describe_action_path
 from robot.action import ActionContract
+from robot.files import replacing
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -63,12 +63,8 @@ def export(directory: Path, file: Path) -> float | None:
     policy = artefact.load(directory)
     model = to_onnx(policy).SerializeToString()
     worst = check(model, directory, policy) if importlib.util.find_spec("onnxruntime") else None
-    partial = file.with_name(f".{file.name}.partial")
-    with partial.open("wb") as out:
+    with replacing(file) as out:
         out.write(model)
-        out.flush()
-        os.fsync(out.fileno())
-    partial.replace(file)
     return worst
 
 

@@ -7,6 +7,8 @@ from types import TracebackType
 import msgspec
 from torch.utils.tensorboard import SummaryWriter
 
+from robot.files import replacing
+
 Row = dict[str, float | int | None]
 
 FILE = "progress.jsonl"
@@ -38,9 +40,8 @@ def thin(rows: Sequence[Row], points: int = POINTS) -> list[Row]:
 
 def write_progress(path: Path, rows: Iterable[Row]) -> None:
     """Writes rows into a file, one per line; the file appears, or is replaced, when it is whole."""
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(b"".join(msgspec.json.encode(row) + b"\n" for row in rows))
-    partial.replace(path)
+    with replacing(path) as file:
+        file.writelines(msgspec.json.encode(row) + b"\n" for row in rows)
 
 
 class ProgressWriter:

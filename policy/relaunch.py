@@ -10,6 +10,7 @@ import socket
 from pathlib import Path
 
 from policy import parallel
+from robot.files import replacing
 
 FILE = "launch.json"
 
@@ -19,9 +20,9 @@ def remember(directory: Path) -> None:
     agents = parallel.gather(_agent())
     if parallel.rank() == 0:
         directory.mkdir(parents=True, exist_ok=True)
-        partial = directory / f".{FILE}.partial"
-        partial.write_text(json.dumps({"agents": sorted(set(agents)), "slurm_job": os.environ.get("SLURM_JOB_ID")}))
-        partial.replace(directory / FILE)
+        launch = {"agents": sorted(set(agents)), "slurm_job": os.environ.get("SLURM_JOB_ID")}
+        with replacing(directory / FILE) as file:
+            file.write(json.dumps(launch).encode())
 
 
 def goes_on(directory: Path) -> bool:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from policy.curve import show_control_steps, simulated_time
+from robot.files import replacing
 
 FILE = "evaluations.jsonl"
 SHOWN = 10
@@ -52,9 +53,8 @@ def read_scores(run_dir: Path) -> list[Score]:
 
 def write_scores(run_dir: Path, scores: Sequence[Score]) -> None:
     """Writes the file as a whole, so that it is whole whenever the writer is killed."""
-    partial = run_dir / f"{FILE}.partial"
-    partial.write_bytes(b"".join(msgspec.json.encode(score) + b"\n" for score in scores))
-    partial.replace(run_dir / FILE)
+    with replacing(run_dir / FILE) as file:
+        file.writelines(msgspec.json.encode(score) + b"\n" for score in scores)
 
 
 def ranking(scores: Sequence[Score]) -> Table:

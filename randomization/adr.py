@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from robot.checks import check_numbers
+from robot.files import replacing
 
 NO_BOUNDARY = -1
 """In place of the index of a boundary: the world is an ordinary one."""
@@ -207,9 +208,8 @@ class ADR:
 
     def save(self, path: Path) -> None:
         """Writes the ranges as a JSON file, which ``ADRConfig.ranges`` can name: the whole of it or nothing."""
-        partial = path.with_name(path.name + ".partial")
-        partial.write_bytes(msgspec.json.format(msgspec.json.encode(self.ranges()), indent=2) + b"\n")
-        partial.replace(path)
+        with replacing(path) as file:
+            file.write(msgspec.json.format(msgspec.json.encode(self.ranges()), indent=2) + b"\n")
 
     def _read(self, path: Path) -> list[float]:
         """The distances of all boundaries from 0, from a file that ``save`` wrote."""
