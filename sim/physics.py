@@ -60,9 +60,11 @@ class Physics(ABC):
         self._compiled: dict[str, Tensor] = {}
         joints = [model.joint(name) for name in hand.JOINT_NAMES]
         self.joints = self._index([joint.id for joint in joints])
-        """Where the hand's joints stand among the model's, (24,); and so on."""
+        """Numbers of the hand's joints in the model, (24,)."""
         self.dofs = self._index([joint.dofadr[0] for joint in joints])
+        """Numbers of their degrees of freedom, (24,)."""
         self.actuators = self._index([model.actuator(name).id for name in hand.ACTUATOR_NAMES])
+        """Numbers of the actuators, (20,)."""
         self._joint_qpos = self._index([joint.qposadr[0] for joint in joints])
         fingertips = [model.site(name).id for name in hand.FINGERTIP_MARKERS]
         self._fingertips = self._index(fingertips)
@@ -70,6 +72,7 @@ class Physics(ABC):
         block = model.joint("block")
         self._block_qpos, self._block_dof = int(block.qposadr[0]), int(block.dofadr[0])
         self.block_body = int(block.bodyid[0])
+        """Number of the block's body; and below, of its geom."""
         self.block_geom = int(model.body_geomadr[self.block_body])
         self._occlusion = self._index(
             int(model.sensor(occlusion_sensor(marker)).adr[0])
