@@ -22,8 +22,8 @@ class Evaluation:
     successes: tuple[int, ...]
 
     dropped: int | None = None
-    """How many trials ended for good, by a drop; the others reached the last goal, or one took too long. None where
-    nobody has counted, as in D18."""
+    """How many trials ended for good, by a drop (or because the simulation diverged, of which it warns); the others
+    reached the last goal, or one took too long. None where nobody has counted, as in D18."""
 
     @property
     def mean(self) -> float:

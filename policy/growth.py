@@ -17,23 +17,24 @@ FRESH = {"trunk.normalizer.mean": 0.0, "trunk.normalizer.var": 1.0, "trunk.norma
 """Statistics of a column before any observation."""
 
 
-def grow(weights: Mapping[str, Tensor], had: Sequence[str], has: Sequence[str]) -> dict[str, Tensor]:
+def grow(weights: Mapping[str, Tensor], had: Sequence[str], has: Sequence[str], key: str) -> dict[str, Tensor]:
     """Weights of an ``Actor`` or ``Critic`` that reads the fields ``had``, for one that reads ``has``, in any order.
+
+    ``key`` is that of the configuration which says what it reads, for errors.
 
     Raises:
         CheckpointError: if a field is missing from ``has``, or if fields are embedded one by one and are not the same.
     """
     if missing := [name for name in had if name not in has]:
         raise CheckpointError(
-            f"the network to begin with reads {', '.join(missing)}, which this run's observation lacks: "
-            f"{', '.join(has)}"
+            f"the network to begin with reads {', '.join(missing)}, which {key} of this run lacks: {', '.join(has)}"
         )
     if any(name.startswith("trunk.fields.") for name in weights):
         if list(had) == list(has):
             return dict(weights)
         raise CheckpointError(
             f"the network to begin with embeds every field by itself (network embedding) and reads {', '.join(had)}; "
-            f"it can go on only with the same, not with {', '.join(has)}"
+            f"{key} must be the same, and is {', '.join(has)}"
         )
     contract = ObservationContract(tuple(had))
     columns = contract.split(torch.arange(contract.size).unsqueeze(0))
@@ -41,9 +42,10 @@ def grow(weights: Mapping[str, Tensor], had: Sequence[str], has: Sequence[str]) 
     unknown = source < 0
     unknown |= never_changed(weights["trunk.normalizer.var"], weights["trunk.normalizer.count"])[source]
     grown = dict(weights)
-    for key, fresh in (FRESH | {"trunk.embed.weight": 0.0}).items():
-        old = weights[key].expand(*weights[key].shape[:-1], contract.size)  # older files have one count for all columns
-        grown[key] = old[..., source].masked_fill(unknown.to(old.device), fresh)
+    for name, fresh in (FRESH | {"trunk.embed.weight": 0.0}).items():
+        # older files have one count for all columns
+        old = weights[name].expand(*weights[name].shape[:-1], contract.size)
+        grown[name] = old[..., source].masked_fill(unknown.to(old.device), fresh)
     return grown
 
 

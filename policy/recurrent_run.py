@@ -22,6 +22,9 @@ from policy.run import Run, adjust, require_same
 from policy.train_config import TrainConfig
 from sim.vector_env import VectorEnv
 
+POLICY_KEY, CRITIC_KEY = "task.policy_observation", "task.critic_observation"
+"""Where a configuration says what the networks read."""
+
 
 class RecurrentRun(Run):
     """Roll-outs of the LSTM policy, and updates from them."""
@@ -124,8 +127,8 @@ class RecurrentRun(Run):
             )
         self.require_fit(other)
         had, has = other["observation"], self.settings()["observation"]
-        self.actor.load_state_dict(grow(other["actor"], had["policy"], has["policy"]))
-        self.critic.load_state_dict(grow(other["critic"], had["critic"], has["critic"]))
+        self.actor.load_state_dict(grow(other["actor"], had["policy"], has["policy"], POLICY_KEY))
+        self.critic.load_state_dict(grow(other["critic"], had["critic"], has["critic"], CRITIC_KEY))
         if had != has:
             return  # the moments of the gradients are those of other weights
         # its state holds the other run's learning rates beside the moments of the gradients
@@ -146,7 +149,7 @@ class RecurrentRun(Run):
         require_same("action", policy.action_contract.describe(), present["action"])
         network = NetworkConfig(**policy.contract["network"])  # an older artefact may lack what has a default
         require_same("config.network", asdict(network), present["config"]["network"])
-        self.actor.load_state_dict(grow(policy.actor.state_dict(), had, has))
+        self.actor.load_state_dict(grow(policy.actor.state_dict(), had, has, POLICY_KEY))
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on exactly from a checkpoint.

@@ -30,6 +30,20 @@ class Field:
         return int(torch.Size(self.shape).numel())
 
 
+_HIDDEN = (
+    Field("smoothed_action", (NUM_ACTUATORS,), "-", "-", "unit actions as noise and smoothing have left them"),
+    Field("motor_target", (NUM_ACTUATORS,), "rad", "-", "targets less what slack has swallowed, as motors got them"),
+    Field("actuator_slack", (NUM_ACTUATORS, 2), "-", "-", "full actions lost before a joint follows, down and up"),
+    Field("actuator_delay", (NUM_ACTUATORS,), "s", "-", "how late a motor obeys"),
+    Field("actuator_gain", (NUM_ACTUATORS,), "Nm/rad", "-", "stiffness of the motors' position control"),
+    Field("joint_damping", (NUM_JOINTS,), "Nms/rad", "-", "damping of the joints"),
+    Field("joint_range", (NUM_JOINTS, 2), "rad", "-", "lower and upper limits of the joints"),
+    Field("object_size", (3,), "m", "-", "half the edges of the block"),
+    Field("object_mass", (1,), "kg", "-", "mass of the block"),
+    Field("object_friction", (1,), "-", "-", "sliding friction of the block"),
+    Field("gravity", (3,), "m/s²", "base", "gravity"),
+)
+
 FIELDS: dict[str, Field] = {
     field.name: field
     for field in (
@@ -46,25 +60,13 @@ FIELDS: dict[str, Field] = {
         Field("joint_target", (NUM_ACTUATORS,), "rad", "-", "actuator targets in force"),
         Field("object_linvel", (3,), "m/s", "base", "velocity of the block's centre"),
         Field("object_angvel", (3,), "rad/s", "base", "angular velocity of the block"),
-        Field("smoothed_action", (NUM_ACTUATORS,), "-", "-", "unit actions as noise and smoothing have left them"),
-        Field(
-            "motor_target", (NUM_ACTUATORS,), "rad", "-", "targets less what slack has swallowed, as motors got them"
-        ),
-        Field("actuator_slack", (NUM_ACTUATORS, 2), "-", "-", "full actions lost before a joint follows, down and up"),
-        Field("actuator_delay", (NUM_ACTUATORS,), "s", "-", "how late a motor obeys"),
-        Field("actuator_gain", (NUM_ACTUATORS,), "Nm/rad", "-", "stiffness of the motors' position control"),
-        Field("joint_damping", (NUM_JOINTS,), "Nms/rad", "-", "damping of the joints"),
-        Field("joint_range", (NUM_JOINTS, 2), "rad", "-", "lower and upper limits of the joints"),
-        Field("object_size", (3,), "m", "-", "half the edges of the block"),
-        Field("object_mass", (1,), "kg", "-", "mass of the block"),
-        Field("object_friction", (1,), "-", "-", "sliding friction of the block"),
-        Field("gravity", (3,), "m/s²", "base", "gravity"),
+        *_HIDDEN,
     )
 }
 """Every field a contract may name."""
 
-HIDDEN = tuple(FIELDS)[list(FIELDS).index("smoothed_action") :]
-"""Fields that no robot measures, the last ones: a critic may read them, and a teacher."""
+HIDDEN = tuple(field.name for field in _HIDDEN)
+"""Fields that no robot measures: a critic may read them, and a teacher."""
 
 
 def _goal_rel_quat(goal_quat: Tensor, object_quat: Tensor) -> Tensor:

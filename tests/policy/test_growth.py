@@ -18,6 +18,7 @@ from tests.policy.toy import ToyEnv
 
 HAD = ("goal_rel_matrix", "object_pos")
 HAS = ("object_pos", "gravity", "goal_rel_matrix", "object_mass")
+KEY = "task.policy_observation"
 STEPS, WORLDS = 6, 5
 
 
@@ -43,7 +44,7 @@ def test_new_fields_say_nothing_at_first_and_teach_at_once(kind):
     fields = observations((*HAD, "gravity", "object_mass"), seed=2)
     seen, more = vector(HAD, fields), vector(HAS, fields)
     old.trunk.normalizer.update(seen)
-    new.load_state_dict(grow(old.state_dict(), HAD, HAS))
+    new.load_state_dict(grow(old.state_dict(), HAD, HAS, KEY))
     starts = torch.zeros(STEPS, WORLDS, dtype=torch.bool)
     starts[2, 1] = True
     state = old.initial_state(WORLDS)
@@ -71,7 +72,7 @@ def test_what_never_changed_says_nothing_when_it_does(count_of_each):
     weights = old.state_dict()
     if not count_of_each:
         weights["trunk.normalizer.count"] = weights["trunk.normalizer.count"][0]
-    new.load_state_dict(grow(weights, HAS, HAS))
+    new.load_state_dict(grow(weights, HAS, HAS, KEY))
     starts, state = torch.zeros(STEPS, WORLDS, dtype=torch.bool), old.initial_state(WORLDS)
     same = old.sequence(vector(HAS, still), state, starts)
     torch.testing.assert_close(new.sequence(vector(HAS, fields), state, starts), same)
@@ -84,18 +85,19 @@ def test_the_same_fields_keep_all_weights_and_fewer_are_refused():
     trained = network("actor", HAD, seed=0)
     trained.trunk.normalizer.update(vector(HAD, observations(HAD, seed=1)))
     weights = trained.state_dict()
-    assert all(torch.equal(value, weights[name]) for name, value in grow(weights, HAD, HAD).items())
+    assert all(torch.equal(value, weights[name]) for name, value in grow(weights, HAD, HAD, KEY).items())
     with pytest.raises(
-        CheckpointError, match=r"reads gravity, object_mass, which .* lacks: goal_rel_matrix, object_pos"
+        CheckpointError,
+        match=r"reads gravity, object_mass, which task\.policy_observation of this run lacks: goal_rel_matrix",
     ):
-        grow(network("actor", HAS, seed=0).state_dict(), HAS, HAD)
+        grow(network("actor", HAS, seed=0).state_dict(), HAS, HAD, KEY)
 
 
 def test_a_network_that_embeds_fields_goes_on_with_the_same_ones_only():
     weights = network("actor", HAD, seed=0, embedding=8).state_dict()
-    assert set(grow(weights, HAD, HAD)) == set(weights)
+    assert set(grow(weights, HAD, HAD, KEY)) == set(weights)
     with pytest.raises(CheckpointError, match="embedding"):
-        grow(weights, HAD, HAS)
+        grow(weights, HAD, HAS, KEY)
 
 
 class SeeingEnv(ToyEnv):
@@ -132,6 +134,6 @@ def test_a_run_begins_with_one_that_saw_less(tmp_path, by):
     counts = learnt["actor"]["trunk.normalizer.count"].tolist()
     assert counts == [2 * CONFIG.steps] * 3 + [CONFIG.steps] * 3
     assert learnt["actor"]["trunk.embed.weight"][:, 3:].abs().sum() > 0.0
-    with pytest.raises(CheckpointError, match="reads object_linvel, which this run's observation lacks"):
+    with pytest.raises(CheckpointError, match=r"reads object_linvel, which task\.policy_observation of this run lacks"):
         train(CONFIG, ToyEnv(16), tmp_path / "less", console=quiet, init=tmp_path / "more")
     assert not (tmp_path / "less").exists()
